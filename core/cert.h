@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef USHER_CORE_CERT_H
+#define USHER_CORE_CERT_H
+/*
+ * Certificates name (role, id): a SAN URI urn:usher:<role>:<id> and the role's extended key usage. Nobody is
+ * believed because he "chains to the root": every verifier asks for a role, an id and a use (DESIGN 3).
+ */
+#include <openssl/x509.h>
+#include <stdint.h>
+
+#include "core/bytes.h"
+
+/* The project's arc 2.25.<uuid>: A.1.n object types, A.2.n role key usages. */
+#define ARC "2.25.226043161425502714859437820940311663248"
+
+enum {
+	ROLE_MAX = 16,  /* "registration" + NUL, with room */
+	ID_MAX = 254,   /* a DNS name + NUL; every other id is shorter */
+};
+
+/* A party as its certificate names it. */
+struct party {
+	char role[ROLE_MAX];
+	char id[ID_MAX];
+};
+
+/* The role words with their arc number A.2.n: attestation 1, registration 2, visited 3, hss 4, dlusim 5, dm 6,
+ * equipment 7, factory 8, staff 9. Returns 0 for an unknown word. */
+int cert_role_number(const char *role);
+const char *cert_role_word(int number); /* NULL for an unknown number */
+
+/* What a leaf is for. Signing and TLS keys are never the same, so a leaf has one use. */
+enum cert_use {
+	CERT_TLS,     /* serverAuth and clientAuth beside the role usage */
+	CERT_SIGN,    /* signs objects: role usage only, keyUsage digitalSignature */
+	CERT_DELIVER, /* equipment's delivery key: role usage only, keyUsage keyAgreement */
+};
+
+/* How validity is judged. */
+struct cert_time {
+	int64_t now;    /* seconds since 1970; what notBefore and notAfter are held against */
+	int floor_only; /* 1: only notAfter against now, no notBefore (an equipment without a clock, DESIGN 3 Time) */
+};
+
+/* Reads (role, id) of a leaf: exactly one urn:usher SAN URI, and the matching role usage. ERR_FORMAT otherwise. */
+enum err cert_party(X509 *leaf, struct party *out) MUST_CHECK;
+
+/*
+ * Verifies leaf <- issuing CA <- one of roots, at most 1 CA between, P-256/SHA-256 only, basicConstraints and
+ * keyUsage right, the leaf's role usage among its issuer's usages, the use as asked. role NULL: any; id NULL: any.
+ * chain: candidates for the issuing CA (may hold others, may be NULL). w names the certificate and the reason.
+ * Errors: ERR_AUTH (chain, signature), ERR_EXPIRED, ERR_DENIED (other role, id or use), ERR_FORMAT.
+ */
+enum err cert_verify(X509 *leaf, STACK_OF(X509) *chain, STACK_OF(X509) *roots, const char *role, const char *id,
+	enum cert_use use, struct cert_time time, struct why *w) MUST_CHECK;
+
+/* SHA-256 over the DER of the whole certificate. */
+enum err cert_hash(X509 *c, uint8_t out[32]) MUST_CHECK;
+
+/* PEM files: first certificate and the rest; the caller frees with X509_free / sk_X509_pop_free / EVP_PKEY_free. */
+enum err cert_load(const char *path, X509 **leaf, STACK_OF(X509) **chain, struct why *w) MUST_CHECK;
+enum err cert_load_roots(const char *path, STACK_OF(X509) **roots, struct why *w) MUST_CHECK;
+enum err cert_load_key(const char *path, EVP_PKEY **key, struct why *w) MUST_CHECK; /* refuses a mode beyond 0600 */
+
+/* A new P-256 key; written as PKCS#8 PEM 0600 if path is not NULL (O_EXCL). */
+enum err cert_make_key(const char *path, EVP_PKEY **key, struct why *w) MUST_CHECK;
+/* PKCS#10 for (role, id) and use, signed by key: SAN URI, role usage and key usage requested. DER, caller OPENSSL_free's. */
+enum err cert_request(EVP_PKEY *key, const struct party *who, enum cert_use use, uint8_t **der, size_t *n) MUST_CHECK;
+
+#endif
