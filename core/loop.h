@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef USHER_CORE_LOOP_H
+#define USHER_CORE_LOOP_H
+/* The one loop of a process (libevent). Handlers run on its thread and never wait. */
+#include <event2/event.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+struct loop;
+struct timer;
+
+enum err loop_new(struct loop **out) MUST_CHECK;
+void loop_free(struct loop *l);
+struct event_base *loop_base(struct loop *l);
+/* Runs until SIGTERM, SIGINT or loop_stop; returns the code given to loop_stop (0 for a signal). */
+int loop_run(struct loop *l);
+void loop_stop(struct loop *l, int code);
+/* SIGHUP calls fn on the loop. */
+void loop_on_reload(struct loop *l, void (*fn)(void *), void *arg);
+
+/* From any thread: fn(arg) runs on the loop's thread, in the order of the calls. */
+enum err loop_post(struct loop *l, void (*fn)(void *), void *arg) MUST_CHECK;
+
+/* Once after ms milliseconds; the timer is freed after fn has run, or by timer_stop. */
+struct timer *timer_after(struct loop *l, int64_t ms, void (*fn)(void *), void *arg);
+/* Every ms milliseconds until timer_stop. */
+struct timer *timer_every(struct loop *l, int64_t ms, void (*fn)(void *), void *arg);
+void timer_stop(struct timer *t); /* NULL is fine */
+
+enum socket_kind { SOCKET_TCP, SOCKET_UDP };
+/*
+ * A bound (TCP: listening), non-blocking, close-on-exec socket for the listener `name`: the one handed in by
+ * LISTEN_FDS/LISTEN_FDNAMES (sd_listen_fds(3)) if there is one of that name, else bound here to address (host:port).
+ * bound gets "host:port" as bound. The caller closes it.
+ */
+enum err loop_socket(const char *name, const char *address, enum socket_kind kind, int *fd, char *bound, size_t cap,
+	struct why *w) MUST_CHECK;
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef USHER_CORE_OUTBOX_H
+#define USHER_CORE_OUTBOX_H
+/*
+ * Letters to other roles. A letter is written in the transaction that decides it, sent after the commit, repeated with
+ * back-off until the other side answers, and its answer becomes one event of its errand in one transaction, which also
+ * removes the letter: every effect between processes happens once, because the other side knows a repeated request.
+ * Transport errors, 5xx, 429 and 503: repeated. 202: asked again after Retry-After (default 2 s). Everything else is an answer.
+ */
+#include "core/errand.h"
+#include "core/http.h"
+#include "core/peers.h"
+
+struct letter {
+	const char *word;              /* "claim": the event is "claim.ok" (2xx) or "claim.refused" (4xx) */
+	const char *errand, *id;       /* kind and id of the errand that gets the answer */
+	const char *role, *peer;       /* to whom; the address is looked up in peers at each try */
+	const char *address;           /* host:port instead of the peers entry, NULL normally. With role NULL: plain http (OCSP) */
+	const char *path;
+	const char *type;
+	struct bytes body;             /* at most 64 KiB */
+};
+/* In tx: at most one letter of a word per errand waits; a second one is ERR_EXISTS. */
+enum err tx_outbox(struct tx *tx, const struct letter *l) MUST_CHECK;
+/* In tx: forgets a waiting letter; OK also if there is none. */
+enum err tx_unsend(struct tx *tx, const char *errand, const char *id, const char *word) MUST_CHECK;
+
+struct outbox;
+enum err outbox_open(struct loop *l, struct store *s, struct http *h, const struct peers *p, struct errands *e,
+	struct outbox **out) MUST_CHECK;
+void outbox_close(struct outbox *o);
+/* For status: letters that wait, age of the oldest in seconds, the last error. */
+void outbox_status(struct outbox *o, int64_t *waiting, int64_t *oldest, struct why *last);
+
+extern const char outbox_sql[];
+
+#endif

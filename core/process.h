@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef USHER_CORE_PROCESS_H
+#define USHER_CORE_PROCESS_H
+/*
+ * What every role's main.c wires. `usher-<role> DIR` reads DIR/usher.yaml and DIR/peers/, opens DIR/<role>.db, the TLS
+ * key DIR/tls.key, tls.pem, roots.pem, the key file DIR/kek and, if the role signs, sign.key and sign.pem; then
+ * start() opens the role's listeners. Options: --check-config, --example-config, --man, --version, --help, --log LEVEL.
+ */
+#include "core/desk.h"
+#include "core/errand.h"
+#include "core/http.h"
+#include "core/outbox.h"
+#include "core/peers.h"
+#include "core/secret.h"
+#include "core/server.h"
+#include "core/store.h"
+
+struct process {
+	struct desk *desk;            /* first: desk handlers take any server's arg as struct process */
+	const char *role;
+	char id[ID_MAX];              /* item `id` of the config */
+	char dir[512];
+	struct loop *loop;
+	struct store *store;
+	struct tls *tls;
+	struct http *http;
+	struct peers *peers;
+	struct errands *errands;
+	struct outbox *outbox;
+	struct kek *kek;
+	X509 *sign_cert, *sign_issuer; /* NULL if the role does not sign */
+	EVP_PKEY *sign_key;
+	void *conf;                   /* the role's config record */
+	void *own;                    /* what start() made */
+};
+
+struct role {
+	const char *name;             /* "registration" */
+	const char *about;            /* one sentence for --help */
+	const struct conf_item *schema; /* its first items are PROCESS_ITEMS(struct) */
+	size_t conf_size;
+	const struct store_schema *tables;
+	const struct errand_kind *errands; /* or NULL */
+	const struct metric *metrics;
+	const char *const *kinds, *const *aliases;
+	enum err (*status)(struct tx *tx, json_t *into, void *process);
+	int signs;                    /* 1: sign.key and sign.pem are needed */
+	enum err (*start)(struct process *p, struct why *w);
+	void (*stop)(struct process *p);
+};
+
+/* Every role's config begins with these; struct fields: char id[ID_MAX]; char log[8]; */
+#define PROCESS_ITEMS(type_) \
+	{ "id", CONF_TEXT, CONF_AT(type_, id), 0, 0, NULL, "who this is: a PLMN as <mcc>-<mnc>, or a DNS name", 0, NULL, 0 }, \
+	{ "log", CONF_TEXT, CONF_AT(type_, log), 0, 0, "info", "error, warn, info or debug", 1, NULL, 0 }
+
+int process_main(int argc, char **argv, const struct role *role);
+
+#endif
