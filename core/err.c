@@ -19,7 +19,7 @@ static const struct {
 	[ERR_MISSING] = { "missing", "is not there" },
 	[ERR_EXISTS] = { "exists", "exists already" },
 	[ERR_CONFLICT] = { "conflict", "exists with other content" },
-	[ERR_STATE] = { "state", "is not possible in this state" },
+	[ERR_ORDER] = { "state", "is not possible in this state" },
 	[ERR_DENIED] = { "denied", "is not allowed" },
 	[ERR_AUTH] = { "auth", "has a wrong proof or signature" },
 	[ERR_SYNC] = { "sync", "has a sequence number that is not fresh" },

@@ -19,7 +19,7 @@ enum err {
 	ERR_MISSING,     /* no such thing, or a mandatory field is absent */
 	ERR_EXISTS,      /* it is there already */
 	ERR_CONFLICT,    /* the same name with other content */
-	ERR_STATE,       /* not in this state, or out of order */
+	ERR_ORDER,       /* not in this state, or out of order */
 	ERR_DENIED,      /* known, and not allowed */
 	ERR_AUTH,        /* a proof, MAC or signature is wrong */
 	ERR_SYNC,        /* AKA: the sequence number is not fresh (TS 33.102 6.3.5) */

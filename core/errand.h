@@ -4,7 +4,7 @@
 /*
  * An errand is a row with a table of rules. What takes longer than one answer is a record (kind, id, state); an event
  * finds its rule by (state, event), the rule's act does the role's own work in the same transaction, and the errand
- * moves to next, or to fail if the act refuses. An event without a rule changes nothing and is ERR_STATE: late and
+ * moves to next, or to fail if the act refuses. An event without a rule changes nothing and is ERR_ORDER: late and
  * repeated events are the normal path. Whoever waits is told after the commit.
  */
 #include "core/bytes.h"
