@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "link/tunnel.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/listener.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "core/conf.h"
+#include "core/log.h"
+
+enum phase { READING_HEAD, WAITING_OWNER, DIALLING, ASKING_GATEWAY, OPEN, CLOSING };
+
+struct tunnel {
+	struct tunnel_server *server;
+	struct tunnel *next, **back;
+	struct bufferevent *near, *far; /* the asking side, and where it wants to go */
+	enum phase phase;
+	int moving;                     /* inside the moved callback: an end waits until it returns */
+	struct tunnel_ask ask;
+	char identity[24];              /* what we tell the gateway */
+	void *note;
+};
+
+struct tunnel_server {
+	struct loop *loop;
+	struct tls *tls;
+	struct evconnlistener *listener;
+	struct tunnel *first;
+	int count, most;
+	struct tunnel_events events;
+	void *arg;
+	char bound[TUNNEL_TARGET];
+};
+
+/* --- heads, as text --- */
+
+/* The next line without its CRLF; ERR_AGAIN if none is complete. */
+static enum err line_next(struct bytes *in, char *dst, size_t cap)
+{
+	const uint8_t *end = in->n ? memmem(in->p, in->n, "\r\n", 2) : NULL;
+	size_t n;
+
+	if (!end)
+		return in->n >= TUNNEL_HEAD ? ERR_LIMIT : ERR_AGAIN;
+	n = (size_t)(end - in->p);
+	if (n >= cap)
+		return ERR_LIMIT;
+	if (memchr(in->p, 0, n))
+		return ERR_FORMAT;
+	memcpy(dst, in->p, n);
+	dst[n] = 0;
+	in->p += n + 2;
+	in->n -= n + 2;
+	return OK;
+}
+
+static const char *after_word(const char *line, const char *word)
+{
+	size_t n = strlen(word);
+
+	if (strncasecmp(line, word, n))
+		return NULL;
+	return line + n + strspn(line + n, " \t");
+}
+
+static enum err target_read(const char *line, char *target)
+{
+	const char *from = line + 8, *end = strchr(from, ' ');
+	size_t n = end ? (size_t)(end - from) : 0;
+	struct why unused;
+	char host[256];
+	uint16_t port;
+
+	if (!end || n >= TUNNEL_TARGET || (strcmp(end, " HTTP/1.1") && strcmp(end, " HTTP/1.0")))
+		return ERR_FORMAT;
+	for (size_t i = 0; i < n; i++) {
+		target[i] = (char)(from[i] >= 'A' && from[i] <= 'Z' ? from[i] + 32 : from[i]);
+		if (target[i] <= ' ' || target[i] > '~' || strchr("@#/", target[i]))
+			return ERR_FORMAT;
+	}
+	target[n] = 0;
+	return conf_address(target, host, sizeof(host), &port, &unused) || !port ? ERR_FORMAT : OK;
+}
+
+enum err tunnel_head_read(struct bytes in, struct tunnel_ask *ask, size_t *used)
+{
+	struct bytes left = in;
+	char line[1024];
+	const char *v;
+	enum err e;
+
+	memset(ask, 0, sizeof(*ask));
+	e = line_next(&left, line, sizeof(line));
+	if (e)
+		return e;
+	if (strncmp(line, "CONNECT ", 8))
+		return ERR_UNSUPPORTED;
+	e = target_read(line, ask->target);
+	while (!e && !(e = line_next(&left, line, sizeof(line))) && *line) {
+		if ((v = after_word(line, "proxy-authorization: bearer ")))
+			e = text_copy(ask->bearer, sizeof(ask->bearer), v);
+		else if ((v = after_word(line, "usher-identity:")))
+			e = text_copy(ask->identity, sizeof(ask->identity), v);
+	}
+	*used = in.n - left.n;
+	if (!e && *used > TUNNEL_HEAD)
+		e = ERR_LIMIT;
+	return e;
+}
+
+enum err tunnel_answer_read(struct bytes in, int *status, size_t *used)
+{
+	struct bytes left = in;
+	char line[1024];
+	int64_t number = 0;
+	enum err e = line_next(&left, line, sizeof(line));
+
+	if (e)
+		return e;
+	if (strncmp(line, "HTTP/1.", 7) || strlen(line) < 12 || line[8] != ' ')
+		return ERR_FORMAT;
+	line[12] = 0;
+	e = text_number(line + 9, 100, 599, &number);
+	*status = (int)number;
+	while (!e && !(e = line_next(&left, line, sizeof(line))) && *line)
+		;
+	*used = in.n - left.n;
+	return e;
+}
+
+/* --- life of a tunnel --- */
+
+static void tunnel_free(struct tunnel *t)
+{
+	struct tunnel_server *s = t->server;
+
+	if (s->events.ended)
+		s->events.ended(t, s->arg);
+	if (t->near)
+		bufferevent_free(t->near);
+	if (t->far)
+		bufferevent_free(t->far);
+	*t->back = t->next;
+	if (t->next)
+		t->next->back = t->back;
+	s->count--;
+	free(t);
+}
+
+void tunnel_end(struct tunnel *t)
+{
+	t->phase = CLOSING;
+	if (!t->moving)
+		tunnel_free(t);
+}
+
+void tunnel_set(struct tunnel *t, void *note)
+{
+	t->note = note;
+}
+
+void *tunnel_note(const struct tunnel *t)
+{
+	return t->note;
+}
+
+static void near_sent(struct bufferevent *bev, void *arg)
+{
+	(void)bev;
+	tunnel_free(arg);
+}
+
+static void any_event(struct bufferevent *bev, short what, void *arg);
+
+/* What waits for the near side goes out, then the connection closes. */
+static void close_after_sending(struct tunnel *t)
+{
+	t->phase = CLOSING;
+	if (t->far) {
+		bufferevent_free(t->far);
+		t->far = NULL;
+	}
+	bufferevent_disable(t->near, EV_READ);
+	if (!evbuffer_get_length(bufferevent_get_output(t->near))) {
+		tunnel_free(t);
+		return;
+	}
+	bufferevent_setwatermark(t->near, EV_WRITE, 0, 0);
+	bufferevent_setcb(t->near, NULL, near_sent, any_event, t);
+}
+
+void tunnel_refuse(struct tunnel *t, int status, enum err e, const char *fmt, ...)
+{
+	struct why w;
+	va_list ap;
+	json_t *body;
+	char *text;
+
+	va_start(ap, fmt);
+	vsnprintf(w.text, sizeof(w.text), fmt, ap);
+	va_end(ap);
+	log_hop(LOG_WARN, "access", "target=%s identity=%s status=%d why=\"%s\"", t->ask.target, t->ask.identity, status, w.text);
+	body = json_pack("{s:s, s:s}", "error", err_name(e), "why", w.text);
+	text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	json_decref(body);
+	evbuffer_add_printf(bufferevent_get_output(t->near),
+		"HTTP/1.1 %d Refused\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+		status, text ? strlen(text) : 0, text ? text : "");
+	free(text);
+	close_after_sending(t);
+}
+
+/* --- octets --- */
+
+static struct bufferevent *other_side(struct tunnel *t, struct bufferevent *bev)
+{
+	return bev == t->near ? t->far : t->near;
+}
+
+/* Moves what one side sent to the other; 0: the tunnel is gone. */
+static int move_octets(struct tunnel *t, struct bufferevent *bev)
+{
+	struct bufferevent *to = other_side(t, bev);
+	struct evbuffer *in = bufferevent_get_input(bev);
+	size_t n = evbuffer_get_length(in);
+
+	if (!n)
+		return 1;
+	if (bufferevent_write_buffer(to, in)) {
+		tunnel_free(t);
+		return 0;
+	}
+	if (evbuffer_get_length(bufferevent_get_output(to)) > TUNNEL_QUEUE)
+		bufferevent_disable(bev, EV_READ);
+	if (t->server->events.moved) {
+		t->moving = 1;
+		t->server->events.moved(t, n, t->server->arg);
+		t->moving = 0;
+	}
+	if (t->phase == OPEN)
+		return 1;
+	tunnel_free(t);
+	return 0;
+}
+
+static void flow(struct bufferevent *bev, void *arg)
+{
+	(void)!move_octets(arg, bev);
+}
+
+static void drained(struct bufferevent *bev, void *arg)
+{
+	struct tunnel *t = arg;
+
+	if (t->phase == OPEN)
+		bufferevent_enable(other_side(t, bev), EV_READ);
+}
+
+static void open_up(struct tunnel *t)
+{
+	static const struct timeval idle = { TUNNEL_IDLE_S, 0 };
+
+	t->phase = OPEN;
+	bufferevent_setcb(t->near, flow, drained, any_event, t);
+	bufferevent_setcb(t->far, flow, drained, any_event, t);
+	bufferevent_setwatermark(t->near, EV_READ, 0, TUNNEL_QUEUE);
+	bufferevent_setwatermark(t->far, EV_READ, 0, TUNNEL_QUEUE);
+	bufferevent_setwatermark(t->near, EV_WRITE, TUNNEL_QUEUE / 2, 0);
+	bufferevent_setwatermark(t->far, EV_WRITE, TUNNEL_QUEUE / 2, 0);
+	bufferevent_set_timeouts(t->near, &idle, NULL);
+	bufferevent_set_timeouts(t->far, &idle, NULL);
+	bufferevent_enable(t->near, EV_READ | EV_WRITE);
+	bufferevent_enable(t->far, EV_READ | EV_WRITE);
+	bufferevent_write(t->near, "HTTP/1.1 200 Connected\r\n\r\n", 26);
+	if (move_octets(t, t->near))
+		(void)!move_octets(t, t->far);
+}
+
+static void gateway_answered(struct bufferevent *bev, void *arg)
+{
+	struct tunnel *t = arg;
+	struct evbuffer *in = bufferevent_get_input(bev);
+	struct bytes head = BYTES(evbuffer_pullup(in, -1), evbuffer_get_length(in));
+	size_t used = 0;
+	int status = 0;
+	enum err e = tunnel_answer_read(head, &status, &used);
+
+	if (e == ERR_AGAIN)
+		return;
+	if (e) {
+		tunnel_refuse(t, 502, e, "the access gateway answered something that is not HTTP; look at its log");
+	} else if (status != 200) {
+		bufferevent_write_buffer(t->near, in); /* its own words */
+		close_after_sending(t);
+	} else {
+		evbuffer_drain(in, used);
+		open_up(t);
+	}
+}
+
+static void far_up(struct tunnel *t)
+{
+	if (t->phase == DIALLING) {
+		open_up(t);
+		return;
+	}
+	evbuffer_add_printf(bufferevent_get_output(t->far), "CONNECT %s HTTP/1.1\r\nHost: %s\r\nUsher-Identity: %s\r\n\r\n",
+		t->ask.target, t->ask.target, t->identity);
+	bufferevent_enable(t->far, EV_READ | EV_WRITE);
+}
+
+static void any_event(struct bufferevent *bev, short what, void *arg)
+{
+	struct tunnel *t = arg;
+	int far = bev == t->far;
+
+	if (what & BEV_EVENT_CONNECTED) {
+		if (far)
+			far_up(t);
+		return;
+	}
+	if (t->phase == OPEN) {
+		if (!move_octets(t, bev))
+			return;
+		if (far)
+			close_after_sending(t);
+		else
+			tunnel_free(t);
+	} else if (far) {
+		tunnel_refuse(t, 502, ERR_UNAVAILABLE, "%s does not answer; try again later",
+			t->phase == DIALLING ? t->ask.target : "the access gateway");
+	} else {
+		tunnel_free(t);
+	}
+}
+
+static void dial(struct tunnel *t, struct bufferevent *bev, const char *address, bufferevent_data_cb read)
+{
+	static const struct timeval patience = { TUNNEL_HEAD_S, 0 };
+	char host[256];
+	uint16_t port;
+	struct why w = { "" };
+
+	t->far = bev;
+	if (!bev || conf_address(address, host, sizeof(host), &port, &w)) {
+		tunnel_refuse(t, 502, ERR_UNAVAILABLE, "%s cannot be reached: %s", address, w.text);
+		return;
+	}
+	bufferevent_setcb(bev, read, NULL, any_event, t);
+	bufferevent_set_timeouts(bev, &patience, &patience);
+	bufferevent_enable(bev, EV_READ | EV_WRITE);
+	/* Names were resolved by the operator's own routes; a gateway dials what those say (loopback or numeric). */
+	if (bufferevent_socket_connect_hostname(bev, NULL, AF_UNSPEC, host, port))
+		tunnel_refuse(t, 502, ERR_UNAVAILABLE, "%s cannot be reached", address);
+}
+
+void tunnel_dial(struct tunnel *t, const char *address)
+{
+	t->phase = DIALLING;
+	dial(t, bufferevent_socket_new(loop_base(t->server->loop), -1, BEV_OPT_CLOSE_ON_FREE), address, NULL);
+}
+
+void tunnel_pass(struct tunnel *t, const char *address, struct tls *tls, const char *role, const char *id, const char *identity)
+{
+	SSL *ssl = tls_connect(tls, role, id);
+	struct bufferevent *bev = NULL;
+
+	t->phase = ASKING_GATEWAY;
+	if (text_copy(t->identity, sizeof(t->identity), identity)) {
+		SSL_free(ssl);
+		tunnel_refuse(t, 400, ERR_FORMAT, "the identity is too long");
+		return;
+	}
+	if (ssl)
+		bev = bufferevent_openssl_socket_new(loop_base(t->server->loop), -1, ssl, BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE);
+	if (bev)
+		bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+	dial(t, bev, address, gateway_answered);
+}
+
+/* --- the listener --- */
+
+static void head_came(struct bufferevent *bev, void *arg)
+{
+	struct tunnel *t = arg;
+	struct evbuffer *in = bufferevent_get_input(bev);
+	struct tunnel_ask ask;
+	size_t used = 0;
+	enum err e = tunnel_head_read(BYTES(evbuffer_pullup(in, -1), evbuffer_get_length(in)), &ask, &used);
+	SSL *ssl = bufferevent_openssl_get_ssl(bev);
+
+	if (e == ERR_AGAIN)
+		return;
+	bufferevent_disable(bev, EV_READ);
+	if (e) {
+		tunnel_refuse(t, e == ERR_LIMIT ? 431 : e == ERR_UNSUPPORTED ? 405 : 400, e, "only CONNECT host:port is served here");
+		return;
+	}
+	evbuffer_drain(in, used);
+	t->ask = ask;
+	if (ssl && tls_party(ssl, &t->ask.peer)) {
+		tunnel_refuse(t, 403, ERR_AUTH, "a certificate is needed here; see `usher setup`");
+		return;
+	}
+	t->phase = WAITING_OWNER;
+	bufferevent_set_timeouts(bev, NULL, NULL);
+	t->server->events.asked(t, &t->ask, t->server->arg);
+}
+
+static struct bufferevent *near_new(struct tunnel_server *s, evutil_socket_t fd)
+{
+	SSL *ssl;
+
+	if (!s->tls)
+		return bufferevent_socket_new(loop_base(s->loop), fd, BEV_OPT_CLOSE_ON_FREE);
+	ssl = tls_accept(s->tls, 1);
+	if (!ssl)
+		return NULL;
+	return bufferevent_openssl_socket_new(loop_base(s->loop), fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+}
+
+static void accepted(struct evconnlistener *el, evutil_socket_t fd, struct sockaddr *sa, int n, void *arg)
+{
+	static const struct timeval patience = { TUNNEL_HEAD_S, 0 };
+	struct tunnel_server *s = arg;
+	struct tunnel *t = s->count < s->most ? calloc(1, sizeof(*t)) : NULL;
+
+	(void)el, (void)sa, (void)n;
+	if (t)
+		t->near = near_new(s, fd);
+	if (!t || !t->near) {
+		free(t);
+		close(fd);
+		return;
+	}
+	t->server = s;
+	t->next = s->first;
+	t->back = &s->first;
+	if (t->next)
+		t->next->back = &t->next;
+	s->first = t;
+	s->count++;
+	if (s->tls)
+		bufferevent_openssl_set_allow_dirty_shutdown(t->near, 1);
+	bufferevent_setcb(t->near, head_came, NULL, any_event, t);
+	bufferevent_setwatermark(t->near, EV_READ, 0, TUNNEL_HEAD);
+	bufferevent_set_timeouts(t->near, &patience, &patience);
+	bufferevent_enable(t->near, EV_READ | EV_WRITE);
+}
+
+enum err tunnel_listen(struct loop *l, const struct tunnel_conf *c, struct tunnel_server **out, struct why *w)
+{
+	struct tunnel_server *s = calloc(1, sizeof(*s));
+	enum err e;
+	int fd = -1;
+
+	if (!s)
+		return ERR_NOMEM;
+	s->loop = l;
+	s->tls = c->tls;
+	s->most = c->most;
+	s->events = c->events;
+	s->arg = c->arg;
+	e = loop_socket(c->name, c->address, SOCKET_TCP, &fd, s->bound, sizeof(s->bound), w);
+	if (!e) {
+		s->listener = evconnlistener_new(loop_base(l), accepted, s, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+		if (!s->listener)
+			e = fail(w, ERR_IO, "cannot listen on %s (%s)", s->bound, c->name);
+	}
+	if (e) {
+		if (fd >= 0)
+			close(fd);
+		free(s);
+		return e;
+	}
+	*out = s;
+	return OK;
+}
+
+void tunnel_close(struct tunnel_server *s)
+{
+	if (!s)
+		return;
+	evconnlistener_free(s->listener);
+	while (s->first)
+		tunnel_free(s->first);
+	free(s);
+}
+
+const char *tunnel_bound(const struct tunnel_server *s)
+{
+	return s->bound;
+}
