@@ -21,6 +21,7 @@ enum conf_type {
 	CONF_SECONDS,  /* int64_t: "90", "90s", "10m", "72h", "30d" */
 	CONF_OCTETS,   /* int64_t: "65536", "64KiB", "1MiB" */
 	CONF_BOOL,     /* int: yes/no/true/false */
+	CONF_RECORD,   /* a nested map, described by sub; offsets count from this record's */
 	CONF_LIST,     /* struct conf_list of records described by sub, or of scalars (sub == one item with name NULL) */
 };
 
@@ -37,7 +38,7 @@ struct conf_item {
 	const char *def;              /* default as text; NULL: must be given; "" for an empty text or list */
 	const char *help;             /* one line */
 	int live;                     /* 1: taken over by SIGHUP, 0: needs a restart */
-	const struct conf_item *sub;  /* CONF_LIST: the record's items, ended by {0} */
+	const struct conf_item *sub;  /* CONF_LIST, CONF_RECORD: the record's items, ended by {0} */
 	size_t item_size;
 };
 #define CONF_AT(type_, field_) offsetof(type_, field_), sizeof(((type_ *)0)->field_)
