@@ -44,6 +44,8 @@ struct errand_kind {
 	const char *name;
 	const struct errand_rule *rules;   /* ended by {0} */
 	const char *const *settled;        /* states at which waiters are told, NULL-ended */
+	/* writes the audit entry when an act refused and the errand moved to fail; may be NULL */
+	enum err (*refused)(struct tx *tx, const struct errand *e);
 };
 
 struct errands;

@@ -79,6 +79,11 @@ enum err loop_post(struct loop *l, void (*fn)(void *), void *arg)
 	return OK;
 }
 
+void loop_flush(struct loop *l)
+{
+	run_posted(l->pipe[0], 0, l);
+}
+
 static void on_stop(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
@@ -130,7 +135,7 @@ void loop_free(struct loop *l)
 	struct event **e[4] = { &l->wake, &l->term, &l->intr, &l->hup };
 
 	if (l->pipe[0] >= 0)
-		run_posted(l->pipe[0], 0, l);
+		loop_flush(l);
 	for (int i = 0; i < 4; i++)
 		if (*e[i])
 			event_free(*e[i]);

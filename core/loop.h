@@ -21,6 +21,8 @@ void loop_on_reload(struct loop *l, void (*fn)(void *), void *arg);
 
 /* From any thread: fn(arg) runs on the loop's thread, in the order of the calls. */
 enum err loop_post(struct loop *l, void (*fn)(void *), void *arg) MUST_CHECK;
+/* Runs what was posted, for those who stop a thread and then end what its posts refer to. */
+void loop_flush(struct loop *l);
 
 /* Once after ms milliseconds; the timer is freed after fn has run, or by timer_stop. */
 struct timer *timer_after(struct loop *l, int64_t ms, void (*fn)(void *), void *arg);

@@ -31,8 +31,15 @@ void store_close(struct store *s); /* runs what waits, then stops */
 void store_run(struct store *s, tx_fn fn, void *arg, store_done done /* may be NULL */);
 /* Waits for the commit; only at start-up, before the loop runs, and in tests. */
 enum err store_run_now(struct store *s, tx_fn fn, void *arg) MUST_CHECK;
-/* Called on the loop after every commit that wrote to the outbox or to an errand. */
-void store_on_commit(struct store *s, void (*fn)(void *), void *arg);
+/* Called on the loop after every group of commits: outbox and errands look for what is new. */
+void store_on_commit(struct store *s, void (*fn)(void *), void *arg); /* at most four listeners */
+/* A transaction leaves a mark for a listener ("a letter was written"); taking it clears it. */
+enum store_mark { MARK_LETTER = 1, MARK_DUE = 2, MARK_EVENT = 4 };
+void tx_mark(struct tx *tx, enum store_mark mark);
+int store_take_mark(struct store *s, enum store_mark mark);
+struct errands;
+void store_set_errands(struct store *s, struct errands *e);
+struct errands *tx_errands(struct tx *tx);
 uint64_t store_commits(const struct store *s);
 void *store_owner(struct tx *tx); /* what store_set_owner gave: the process's context, read-only in a tx */
 void store_set_owner(struct store *s, void *owner);
@@ -69,6 +76,8 @@ enum err tx_get(struct tx *tx, const char *sql, const struct bind *with, const s
 /* each row; each returns OK to go on; its error ends the walk and is returned. */
 enum err tx_each(struct tx *tx, const char *sql, const struct bind *with, enum err (*each)(const struct row *r, void *arg),
 	void *arg) MUST_CHECK;
+/* Runs fn in a SAVEPOINT of its own: if it fails, what it wrote is undone and its error returned. */
+enum err tx_try(struct tx *tx, tx_fn fn, void *arg) MUST_CHECK;
 /* Remember the sentence for a refusal; survives the roll-back: *why of the arg's owner. */
 struct why *tx_why(struct tx *tx);
 

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/outbox.h"
+
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+
+const char outbox_sql[] =
+	"CREATE TABLE outbox (errand TEXT NOT NULL, id TEXT NOT NULL, word TEXT NOT NULL, role TEXT NOT NULL, peer TEXT NOT NULL,"
+	" address TEXT NOT NULL, path TEXT NOT NULL, type TEXT NOT NULL, body BLOB NOT NULL, tries BIGINT NOT NULL,"
+	" made BIGINT NOT NULL, next BIGINT NOT NULL, PRIMARY KEY (errand, id, word));"
+	"CREATE INDEX outbox_next ON outbox (next);";
+
+enum {
+	LETTER_MAX = 64 * 1024,
+	IN_FLIGHT = 64,
+	LEASE_MS = 90000,      /* a letter taken and never heard of again, longer than any request */
+	BACKOFF_MS = 500, BACKOFF_MOST_MS = 60000,
+	ACCEPTED_MS = 2000,    /* a 202 without Retry-After */
+};
+
+struct posted {
+	struct outbox *outbox;
+	char errand[24], id[ERRAND_ID], word[24];
+	char role[ROLE_MAX], peer[ID_MAX], address[300], path[160], type[64];
+	uint8_t *body;
+	size_t body_n;
+	int64_t tries;
+	/* the answer, for the transaction that takes it */
+	int status;
+	uint8_t *answer;
+	size_t answer_n;
+	struct why why;
+	int64_t again_ms;
+};
+
+struct outbox {
+	struct loop *loop;
+	struct store *store;
+	struct http *http;
+	const struct peers *peers;
+	struct timer *timer;
+	int in_flight, picking, again;
+	int64_t next;              /* the earliest letter that waits, 0: none */
+	struct posted *picked[IN_FLIGHT];
+	int n_picked, room;
+	struct why last;
+};
+
+/* --- in a transaction --- */
+
+enum err tx_outbox(struct tx *tx, const struct letter *l)
+{
+	int64_t now = clock_now_ms();
+
+	if (l->body.n > LETTER_MAX || strlen(l->path) >= 160 || strlen(l->word) >= 24)
+		return ERR_LIMIT;
+	tx_mark(tx, MARK_LETTER);
+	return tx_do(tx, "INSERT INTO outbox (errand, id, word, role, peer, address, path, type, body, tries, made, next)"
+		" VALUES (:errand, :id, :word, :role, :peer, :address, :path, :type, :body, 0, :made, :next)",
+		WITH(B_TEXT("errand", l->errand), B_TEXT("id", l->id), B_TEXT("word", l->word), B_TEXT("role", l->role ? l->role : ""),
+			B_TEXT("peer", l->peer ? l->peer : ""), B_TEXT("address", l->address ? l->address : ""), B_TEXT("path", l->path),
+			B_TEXT("type", l->type ? l->type : ""), B_BLOB("body", l->body), B_INT("made", now), B_INT("next", now)));
+}
+
+enum err tx_unsend(struct tx *tx, const char *errand, const char *id, const char *word)
+{
+	return tx_do(tx, "DELETE FROM outbox WHERE errand = :errand AND id = :id AND word = :word",
+		WITH(B_TEXT("errand", errand), B_TEXT("id", id), B_TEXT("word", word)));
+}
+
+/* --- picking --- */
+
+static void posted_free(struct posted *p)
+{
+	if (!p)
+		return;
+	free(p->body);
+	free(p->answer);
+	free(p);
+}
+
+static enum err pick_row(const struct row *r, void *arg)
+{
+	struct outbox *o = arg;
+	struct posted *p = calloc(1, sizeof(*p));
+	struct bytes body = row_blob(r, 8);
+
+	if (p)
+		p->body = malloc(body.n + 1);
+	if (!p || !p->body) {
+		posted_free(p);
+		return ERR_NOMEM;
+	}
+	p->outbox = o;
+	row_copy(r, 0, p->errand, sizeof(p->errand));
+	row_copy(r, 1, p->id, sizeof(p->id));
+	row_copy(r, 2, p->word, sizeof(p->word));
+	row_copy(r, 3, p->role, sizeof(p->role));
+	row_copy(r, 4, p->peer, sizeof(p->peer));
+	row_copy(r, 5, p->address, sizeof(p->address));
+	row_copy(r, 6, p->path, sizeof(p->path));
+	row_copy(r, 7, p->type, sizeof(p->type));
+	if (body.n)
+		memcpy(p->body, body.p, body.n);
+	p->body_n = body.n;
+	p->tries = row_int(r, 9);
+	o->picked[o->n_picked++] = p;
+	return OK;
+}
+
+static enum err set_next(struct tx *tx, const struct posted *p, int64_t next, int64_t tries)
+{
+	return tx_do(tx, "UPDATE outbox SET next = :next, tries = :tries WHERE errand = :errand AND id = :id AND word = :word",
+		WITH(B_INT("next", next), B_INT("tries", tries), B_TEXT("errand", p->errand), B_TEXT("id", p->id), B_TEXT("word", p->word)));
+}
+
+static enum err pick(struct tx *tx, void *arg)
+{
+	struct outbox *o = arg;
+	const struct row *r;
+	int64_t now = clock_now_ms();
+	enum err e = tx_each(tx, "SELECT errand, id, word, role, peer, address, path, type, body, tries FROM outbox"
+		" WHERE next <= :now ORDER BY next LIMIT :room", WITH(B_INT("now", now), B_INT("room", o->room)), pick_row, o);
+
+	for (int i = 0; i < o->n_picked && !e; i++)
+		e = set_next(tx, o->picked[i], now + LEASE_MS, o->picked[i]->tries);
+	if (!e)
+		e = tx_get(tx, "SELECT COALESCE(MIN(next), 0) FROM outbox", NULL, &r);
+	if (!e)
+		o->next = row_int(r, 0);
+	return e;
+}
+
+static void look(void *arg);
+static void post(struct posted *p);
+
+static void picked(void *arg, enum err e)
+{
+	struct outbox *o = arg;
+	int n = o->n_picked;
+	int64_t wait = o->next - clock_now_ms();
+
+	o->picking = 0;
+	o->n_picked = 0;
+	for (int i = 0; i < n; i++) {
+		if (e)
+			posted_free(o->picked[i]);
+		else
+			post(o->picked[i]);
+	}
+	timer_stop(o->timer);
+	o->timer = NULL;
+	if (o->again && o->in_flight < IN_FLIGHT) {
+		o->again = 0;
+		look(o);
+	} else if (e || o->next) {
+		o->timer = timer_after(o->loop, e || wait > 1000 ? 1000 : wait < 10 ? 10 : wait, look, o);
+	}
+}
+
+static void look(void *arg)
+{
+	struct outbox *o = arg;
+
+	o->timer = NULL;
+	if (o->picking || o->in_flight >= IN_FLIGHT) {
+		o->again = 1;
+		return;
+	}
+	o->picking = 1;
+	o->room = IN_FLIGHT - o->in_flight;
+	store_run(o->store, pick, o, picked);
+}
+
+static void look_now(struct outbox *o)
+{
+	timer_stop(o->timer);
+	look(o);
+}
+
+/* --- the answer --- */
+
+static enum err take_answer(struct tx *tx, void *arg)
+{
+	struct posted *p = arg;
+	char name[48];
+	struct errand_event event = { .name = name, .role = p->role, .peer = p->peer, .status = p->status,
+		.body = BYTES(p->answer, p->answer_n) };
+	enum err e = tx_unsend(tx, p->errand, p->id, p->word);
+
+	snprintf(name, sizeof(name), "%s.%s", p->word, p->status < 300 ? "ok" : "refused");
+	if (!e)
+		e = tx_errand_event(tx, p->errand, p->id, &event, NULL);
+	return e == ERR_ORDER || e == ERR_MISSING ? OK : e; /* nobody waits for it any more */
+}
+
+static int64_t backoff(int64_t tries)
+{
+	int64_t most = tries > 7 ? BACKOFF_MOST_MS : BACKOFF_MS << tries;
+	uint16_t jitter = 0;
+
+	(void)!RAND_bytes((unsigned char *)&jitter, sizeof(jitter));
+	most = most > BACKOFF_MOST_MS ? BACKOFF_MOST_MS : most;
+	return most / 2 + most * jitter / 65536 / 2;
+}
+
+static enum err put_back(struct tx *tx, struct posted *p, int64_t wait)
+{
+	return set_next(tx, p, clock_now_ms() + wait, p->tries + 1);
+}
+
+static enum err settle(struct tx *tx, void *arg)
+{
+	struct posted *p = arg;
+	enum err e;
+
+	if (p->again_ms)
+		return put_back(tx, p, p->again_ms);
+	e = tx_try(tx, take_answer, p);
+	if (e && !p->why.text[0])
+		snprintf(p->why.text, sizeof(p->why.text), "%s", err_text(e));
+	return e ? put_back(tx, p, e == ERR_AGAIN ? ACCEPTED_MS : backoff(p->tries)) : OK;
+}
+
+static void finished(void *arg, enum err e)
+{
+	struct posted *p = arg;
+	struct outbox *o = p->outbox;
+
+	(void)e; /* the lease brings the letter back */
+	o->in_flight--;
+	posted_free(p);
+	look_now(o);
+}
+
+static int says_later(int status)
+{
+	return status >= 500 || status == 408 || status == 425 || status == 429;
+}
+
+static void answered(void *arg, const struct response *r)
+{
+	struct posted *p = arg;
+	int64_t seconds = 0;
+
+	if (text_number(r->retry_after, 0, 3600, &seconds))
+		seconds = 0;
+	p->status = r->status;
+	if (r->err || says_later(r->status)) {
+		p->again_ms = seconds ? seconds * 1000 : backoff(p->tries);
+		if (r->err)
+			p->why = r->why;
+		else
+			snprintf(p->why.text, sizeof(p->why.text), "%s %s answers %d: %.*s", p->role, p->peer, r->status,
+				r->body.n > 200 ? 200 : (int)r->body.n, (const char *)r->body.p);
+		p->outbox->last = p->why;
+	} else if (r->status == 202) {
+		p->again_ms = seconds ? seconds * 1000 : ACCEPTED_MS;
+	} else {
+		p->answer = malloc(r->body.n + 1);
+		if (p->answer && r->body.n)
+			memcpy(p->answer, r->body.p, r->body.n);
+		p->answer_n = p->answer ? r->body.n : 0;
+		p->again_ms = p->answer ? 0 : backoff(p->tries);
+	}
+	log_hop(p->why.text[0] ? LOG_WARN : LOG_DEBUG, p->word, "errand=%s id=%s peer=%s/%s status=%d tries=%lld%s%s%s", p->errand, p->id,
+		p->role, p->peer, r->status, (long long)p->tries, p->why.text[0] ? " why=\"" : "", p->why.text, p->why.text[0] ? "\"" : "");
+	store_run(p->outbox->store, settle, p, finished);
+}
+
+static void unreachable(struct posted *p, const char *what)
+{
+	struct response r = { .err = ERR_UNAVAILABLE };
+
+	snprintf(r.why.text, sizeof(r.why.text), "%s %s: %s", p->role, p->peer, what);
+	answered(p, &r);
+}
+
+static void post(struct posted *p)
+{
+	struct outbox *o = p->outbox;
+	const struct peer *peer = *p->role ? peers_find(o->peers, p->role, p->peer) : NULL;
+	struct request q = { .method = "POST", .path = p->path, .type = *p->type ? p->type : NULL, .body = BYTES(p->body, p->body_n) };
+
+	o->in_flight++;
+	q.address = *p->address ? p->address : peer ? peer->address : "";
+	if (*p->role) {
+		q.peer_role = p->role;
+		q.peer_id = p->peer;
+	}
+	if (!*q.address)
+		unreachable(p, "no address; add it with `usher peer add`");
+	else if (!http_ask(o->http, &q, answered, p))
+		unreachable(p, "out of memory");
+}
+
+/* --- opening --- */
+
+static void committed(void *arg)
+{
+	struct outbox *o = arg;
+
+	if (store_take_mark(o->store, MARK_LETTER))
+		look_now(o);
+}
+
+/* What a process before us had taken is ours now. */
+static enum err free_leases(struct tx *tx, void *arg)
+{
+	(void)arg;
+	tx_mark(tx, MARK_LETTER);
+	return tx_do(tx, "UPDATE outbox SET next = :now WHERE next > :now", WITH(B_INT("now", clock_now_ms())));
+}
+
+enum err outbox_open(struct loop *l, struct store *s, struct http *h, const struct peers *p, struct errands *e,
+	struct outbox **out)
+{
+	struct outbox *o = calloc(1, sizeof(*o));
+
+	(void)e; /* its rows are reached through the store */
+	if (!o)
+		return ERR_NOMEM;
+	o->loop = l;
+	o->store = s;
+	o->http = h;
+	o->peers = p;
+	store_on_commit(s, committed, o);
+	store_run(s, free_leases, NULL, NULL);
+	*out = o;
+	return OK;
+}
+
+void outbox_close(struct outbox *o)
+{
+	if (!o)
+		return;
+	timer_stop(o->timer);
+	free(o);
+}
+
+void outbox_status(struct outbox *o, int64_t *waiting, int64_t *oldest, struct why *last)
+{
+	*waiting = o->in_flight;
+	*oldest = 0;
+	*last = o->last;
+}
