@@ -3,7 +3,8 @@
 #define USHER_CORE_HTTP_H
 /*
  * The HTTP client (libcurl on the loop). https only, except for OCSP; no redirects, no environment proxies.
- * The server must show a certificate of (peer_role, peer_id).
+ * The server must show a certificate of (peer_role, peer_id). Connections are kept per address and party, never per
+ * address alone; a struct http serves one client: an equipment of a fleet has its own.
  */
 #include "core/bytes.h"
 #include "core/loop.h"
@@ -25,6 +26,7 @@ struct request {
 	const char *proxy;              /* host:port of a CONNECT proxy, NULL: direct */
 	const char *proxy_bearer;       /* its bearer token */
 	int timeout_ms;                 /* 0: 30 s */
+	int count;                      /* 1: count octets and turns (an equipment's link) */
 };
 
 struct response {
