@@ -44,7 +44,7 @@ struct outbox {
 	struct http *http;
 	const struct peers *peers;
 	struct timer *timer;
-	int in_flight, picking, again;
+	int in_flight, picking, again, stopped;
 	int64_t next;              /* the earliest letter that waits, 0: none */
 	struct posted *picked[IN_FLIGHT];
 	int n_picked, room;
@@ -148,13 +148,15 @@ static void picked(void *arg, enum err e)
 	o->picking = 0;
 	o->n_picked = 0;
 	for (int i = 0; i < n; i++) {
-		if (e)
+		if (e || o->stopped)
 			posted_free(o->picked[i]);
 		else
 			post(o->picked[i]);
 	}
 	timer_stop(o->timer);
 	o->timer = NULL;
+	if (o->stopped)
+		return;
 	if (o->again && o->in_flight < IN_FLIGHT) {
 		o->again = 0;
 		look(o);
@@ -168,6 +170,8 @@ static void look(void *arg)
 	struct outbox *o = arg;
 
 	o->timer = NULL;
+	if (o->stopped)
+		return;
 	if (o->picking || o->in_flight >= IN_FLIGHT) {
 		o->again = 1;
 		return;
@@ -317,12 +321,10 @@ static enum err free_leases(struct tx *tx, void *arg)
 	return tx_do(tx, "UPDATE outbox SET next = :now WHERE next > :now", WITH(B_INT("now", clock_now_ms())));
 }
 
-enum err outbox_open(struct loop *l, struct store *s, struct http *h, const struct peers *p, struct errands *e,
-	struct outbox **out)
+enum err outbox_open(struct loop *l, struct store *s, struct http *h, const struct peers *p, struct outbox **out)
 {
 	struct outbox *o = calloc(1, sizeof(*o));
 
-	(void)e; /* its rows are reached through the store */
 	if (!o)
 		return ERR_NOMEM;
 	o->loop = l;
@@ -335,17 +337,33 @@ enum err outbox_open(struct loop *l, struct store *s, struct http *h, const stru
 	return OK;
 }
 
-void outbox_close(struct outbox *o)
+void outbox_stop(struct outbox *o)
 {
 	if (!o)
 		return;
+	o->stopped = 1;
 	timer_stop(o->timer);
+	o->timer = NULL;
+}
+
+void outbox_close(struct outbox *o)
+{
 	free(o);
 }
 
-void outbox_status(struct outbox *o, int64_t *waiting, int64_t *oldest, struct why *last)
+enum err tx_outbox_status(struct tx *tx, int64_t *waiting, int64_t *oldest)
 {
-	*waiting = o->in_flight;
-	*oldest = 0;
-	*last = o->last;
+	const struct row *r;
+	enum err e = tx_get(tx, "SELECT COUNT(*), COALESCE(MIN(made), 0) FROM outbox", NULL, &r);
+
+	if (e)
+		return e;
+	*waiting = row_int(r, 0);
+	*oldest = *waiting ? (clock_now_ms() - row_int(r, 1)) / 1000 : 0;
+	return OK;
+}
+
+const char *outbox_last(const struct outbox *o)
+{
+	return o->last.text;
 }

@@ -26,11 +26,13 @@ enum err tx_outbox(struct tx *tx, const struct letter *l) MUST_CHECK;
 enum err tx_unsend(struct tx *tx, const char *errand, const char *id, const char *word) MUST_CHECK;
 
 struct outbox;
-enum err outbox_open(struct loop *l, struct store *s, struct http *h, const struct peers *p, struct errands *e,
-	struct outbox **out) MUST_CHECK;
-void outbox_close(struct outbox *o);
-/* For status: letters that wait, age of the oldest in seconds, the last error. */
-void outbox_status(struct outbox *o, int64_t *waiting, int64_t *oldest, struct why *last);
+enum err outbox_open(struct loop *l, struct store *s, struct http *h, const struct peers *p, struct outbox **out) MUST_CHECK;
+void outbox_stop(struct outbox *o);  /* posts nothing more; before http_close and store_close */
+void outbox_close(struct outbox *o); /* after them */
+/* For status, in tx: letters that wait, and the age of the oldest in seconds. */
+enum err tx_outbox_status(struct tx *tx, int64_t *waiting, int64_t *oldest) MUST_CHECK;
+/* The sentence of the last delivery that failed, "" if none. */
+const char *outbox_last(const struct outbox *o);
 
 extern const char outbox_sql[];
 

@@ -33,11 +33,16 @@ struct process {
 	void *conf;                   /* the role's config record */
 	void *own;                    /* what start() made */
 };
+/* A listener's entry in the sub-schema `listen`: PROCESS_LISTENER(struct conf, peers, "mutual TLS: ...") */
+#define PROCESS_LISTENER(type_, name_, help_) \
+	{ #name_, CONF_ADDRESS, CONF_AT(type_, listen.name_), 0, 0, "127.0.0.1:0", help_, 0, NULL, 0 }
+#define PROCESS_LISTEN(sub_) { "listen", CONF_RECORD, 0, 0, 0, 0, NULL, "listeners, name: host:port", 0, sub_, 0 }
+
 
 struct role {
 	const char *name;             /* "registration" */
 	const char *about;            /* one sentence for --help */
-	const struct conf_item *schema; /* its first items are PROCESS_ITEMS(struct) */
+	const struct conf_item *schema; /* its first items are PROCESS_ITEMS(struct), whose fields stand first in the struct */
 	size_t conf_size;
 	const struct store_schema *tables;
 	const struct errand_kind *errands; /* or NULL */
@@ -49,8 +54,9 @@ struct role {
 	void (*stop)(struct process *p);
 };
 
-/* Every role's config begins with these; struct fields: char id[ID_MAX]; char log[8]; */
+/* Every role's config begins with these; struct fields: char role[ROLE_MAX]; char id[ID_MAX]; char log[8]; */
 #define PROCESS_ITEMS(type_) \
+	{ "role", CONF_TEXT, CONF_AT(type_, role), 0, 0, NULL, "the role word, for `usher run`", 0, NULL, 0 }, \
 	{ "id", CONF_TEXT, CONF_AT(type_, id), 0, 0, NULL, "who this is: a PLMN as <mcc>-<mnc>, or a DNS name", 0, NULL, 0 }, \
 	{ "log", CONF_TEXT, CONF_AT(type_, log), 0, 0, "info", "error, warn, info or debug", 1, NULL, 0 }
 

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/process.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+
+enum { EXIT_USAGE = 2, FILE_ROOM = 640 };
+
+/* The first fields of every role's config record, as PROCESS_ITEMS lays them out. */
+struct common {
+	char role[ROLE_MAX], id[ID_MAX], log[8];
+};
+
+struct options {
+	int check, example, man;
+	const char *log, *dir;
+};
+
+/* --- words for people --- */
+
+static void usage(const struct role *r, FILE *out)
+{
+	fprintf(out, "usher-%s: %s\n\n"
+		"usage: usher-%s [--log LEVEL] DIR        serve from the folder DIR (made by `usher setup %s DIR`)\n"
+		"       usher-%s --check-config DIR       read DIR/usher.yaml and DIR/peers, say what is wrong, and end\n"
+		"       usher-%s --example-config         a commented usher.yaml with every item\n"
+		"       usher-%s --man                    this program's man page\n"
+		"       usher-%s --version | --help\n\n"
+		"DIR holds usher.yaml, peers/, roots.pem, tls.key, tls.pem, kek%s and %s.db.\n"
+		"LEVEL is error, warn, info or debug. The program ends at SIGTERM.\n",
+		r->name, r->about, r->name, r->name, r->name, r->name, r->name, r->name, r->signs ? ", sign.key, sign.pem" : "", r->name);
+}
+
+static void man(const struct role *r)
+{
+	printf(".TH USHER-%s 8 \"\" \"usher %s\" \"usher\"\n.SH NAME\nusher-%s \\- %s\n.SH SYNOPSIS\n.B usher-%s\n[\\-\\-log LEVEL] DIR\n"
+		".SH DESCRIPTION\nServes from the folder DIR, which `usher setup %s DIR` makes. It ends at SIGTERM.\n.SH CONFIGURATION\n"
+		"Items of DIR/usher.yaml:\n", r->name, USHER_VERSION, r->name, r->about, r->name, r->name);
+	conf_man(r->schema, stdout);
+	printf(".SH EXIT STATUS\n0 after SIGTERM, 1 when it cannot start (one sentence on standard error), 2 for wrong usage.\n"
+		".SH SEE ALSO\n.BR usher (1)\n");
+}
+
+static int options_read(int argc, char **argv, const struct role *r, struct options *o)
+{
+	static const struct option longs[] = { { "check-config", 0, NULL, 'c' }, { "example-config", 0, NULL, 'e' },
+		{ "man", 0, NULL, 'm' }, { "version", 0, NULL, 'v' }, { "help", 0, NULL, 'h' }, { "log", 1, NULL, 'l' }, { 0 } };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+		if (c == 'h') {
+			usage(r, stdout);
+			return 0;
+		}
+		if (c == 'v') {
+			printf("usher-%s %s\n", r->name, USHER_VERSION);
+			return 0;
+		}
+		if (c == '?') {
+			usage(r, stderr);
+			return EXIT_USAGE;
+		}
+		o->check |= c == 'c';
+		o->example |= c == 'e';
+		o->man |= c == 'm';
+		if (c == 'l')
+			o->log = optarg;
+	}
+	o->dir = optind < argc ? argv[optind] : NULL;
+	if (o->example)
+		conf_example(r->schema, r->about, stdout);
+	else if (o->man)
+		man(r);
+	else if (!o->dir || optind + 1 < argc) {
+		usage(r, stderr);
+		return EXIT_USAGE;
+	} else {
+		return -1;
+	}
+	return 0;
+}
+
+/* --- opening, in the order in which things need each other --- */
+
+static void in_dir(const struct process *p, const char *name, char path[FILE_ROOM])
+{
+	snprintf(path, FILE_ROOM, "%s/%s", p->dir, name);
+}
+
+static enum err open_config(struct process *p, const struct role *r, const struct options *o, struct why *w)
+{
+	char path[FILE_ROOM], who[ROLE_MAX + ID_MAX + 2];
+	struct common *c;
+	enum err e = text_copy(p->dir, sizeof(p->dir), o->dir);
+
+	p->role = r->name;
+	p->conf = calloc(1, r->conf_size);
+	if (e || !p->conf)
+		return e ? e : ERR_NOMEM;
+	in_dir(p, "usher.yaml", path);
+	e = conf_read(path, r->schema, p->conf, w);
+	if (e)
+		return e;
+	c = p->conf;
+	if (strcmp(c->role, r->name))
+		return fail(w, ERR_CONFLICT, "%s: role is `%s`, this is usher-%s", path, c->role, r->name);
+	snprintf(p->id, sizeof(p->id), "%s", c->id);
+	snprintf(who, sizeof(who), "%s %s", r->name, p->id);
+	log_open(who, log_level_from(o->log ? o->log : c->log));
+	return peers_read(p->dir, &p->peers, w);
+}
+
+/* Our own certificate must name us: a folder copied from another operator must not come up. */
+static enum err check_self(X509 *c, STACK_OF(X509) *chain, struct process *p, enum cert_use use, struct why *w)
+{
+	return cert_verify(c, chain, tls_roots(p->tls), p->role, p->id, use, (struct cert_time){ clock_now(), 0 }, w);
+}
+
+static enum err open_signer(struct process *p, struct why *w)
+{
+	char key[FILE_ROOM], cert[FILE_ROOM];
+	STACK_OF(X509) *chain = NULL;
+	enum err e;
+
+	in_dir(p, "sign.key", key);
+	in_dir(p, "sign.pem", cert);
+	e = cert_load_key(key, &p->sign_key, w);
+	if (!e)
+		e = cert_load(cert, &p->sign_cert, &chain, w);
+	if (!e)
+		e = check_self(p->sign_cert, chain, p, CERT_SIGN, w);
+	if (!e && X509_check_private_key(p->sign_cert, p->sign_key) != 1)
+		e = fail(w, ERR_CONFLICT, "%s does not belong to %s", key, cert);
+	if (!e)
+		p->sign_issuer = sk_X509_shift(chain);
+	sk_X509_pop_free(chain, X509_free);
+	return e;
+}
+
+static enum err open_keys(struct process *p, const struct role *r, struct why *w)
+{
+	char key[FILE_ROOM], cert[FILE_ROOM], roots[FILE_ROOM], kek[FILE_ROOM];
+	STACK_OF(X509) *chain = NULL;
+	X509 *own = NULL;
+	enum err e;
+
+	in_dir(p, "tls.key", key);
+	in_dir(p, "tls.pem", cert);
+	in_dir(p, "roots.pem", roots);
+	in_dir(p, "kek", kek);
+	e = tls_open(&(struct tls_files){ key, cert, roots }, &p->tls, w);
+	if (!e)
+		e = cert_load(cert, &own, &chain, w);
+	if (!e)
+		e = check_self(own, chain, p, CERT_TLS, w);
+	X509_free(own);
+	sk_X509_pop_free(chain, X509_free);
+	if (!e)
+		e = kek_load(kek, &p->kek, w);
+	if (!e && r->signs)
+		e = open_signer(p, w);
+	return e;
+}
+
+static enum err open_services(struct process *p, const struct role *r, struct why *w)
+{
+	char db[FILE_ROOM + 8], agent[64];
+	enum err e;
+
+	snprintf(db, sizeof(db), "%s/%s.db", p->dir, r->name);
+	snprintf(agent, sizeof(agent), "usher-%s/%s", r->name, USHER_VERSION);
+	e = loop_new(&p->loop);
+	if (!e)
+		e = store_open(p->loop, db, r->tables, 0, &p->store, w);
+	if (e)
+		return e;
+	store_set_owner(p->store, p);
+	e = http_open(p->loop, p->tls, agent, &p->http);
+	if (!e)
+		e = r->start(p, w);
+	if (!e)
+		e = errands_open(p->loop, p->store, r->errands, &p->errands);
+	if (!e)
+		e = outbox_open(p->loop, p->store, p->http, p->peers, &p->outbox);
+	if (!e)
+		e = desk_open(&(struct desk_conf){ p->role, p->id, r->metrics, r->kinds, r->aliases, r->status, p, p->store, p->outbox }, &p->desk);
+	return e;
+}
+
+static void close_all(struct process *p, const struct role *r)
+{
+	outbox_stop(p->outbox);
+	http_close(p->http);
+	store_close(p->store); /* what waits is committed and told, while everything it refers to is there */
+	if (p->own)
+		r->stop(p);
+	errands_close(p->errands);
+	outbox_close(p->outbox);
+	desk_close(p->desk);
+	if (p->loop)
+		loop_free(p->loop);
+	tls_close(p->tls);
+	kek_free(p->kek);
+	X509_free(p->sign_cert);
+	X509_free(p->sign_issuer);
+	EVP_PKEY_free(p->sign_key);
+	peers_free(p->peers);
+	if (p->conf)
+		conf_free(r->schema, p->conf);
+	free(p->conf);
+}
+
+static void say_ready(void)
+{
+	const char *fd = getenv("USHER_READY_FD");
+
+	if (!fd)
+		return;
+	(void)!write(atoi(fd), "\n", 1);
+	close(atoi(fd));
+	unsetenv("USHER_READY_FD");
+}
+
+int process_main(int argc, char **argv, const struct role *r)
+{
+	struct options o = { 0 };
+	struct process p = { 0 };
+	struct why w = { "" };
+	int code = options_read(argc, argv, r, &o);
+	enum err e;
+
+	if (code >= 0)
+		return code;
+	secret_process();
+	e = open_config(&p, r, &o, &w);
+	if (!e && !o.check)
+		e = open_keys(&p, r, &w);
+	if (!e && !o.check)
+		e = open_services(&p, r, &w);
+	if (e) {
+		fprintf(stderr, "usher-%s: %s\n", r->name, w.text[0] ? w.text : err_text(e));
+	} else if (o.check) {
+		printf("%s: good, %zu peers\n", o.dir, peers_count(p.peers));
+	} else {
+#ifdef USHER_TEST_HOOKS
+		log_hop(LOG_WARN, "start", "why=\"a test build: clock, key log and kill points can be moved from outside\"");
+#endif
+		log_hop(LOG_INFO, "start", "version=%s", USHER_VERSION);
+		say_ready();
+		code = loop_run(p.loop);
+	}
+	close_all(&p, r);
+	return e ? 1 : o.check ? 0 : code;
+}
