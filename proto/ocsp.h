@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef USHER_PROTO_OCSP_H
+#define USHER_PROTO_OCSP_H
+/*
+ * OCSP (RFC 6960) with a nonce (RFC 8954) in every exchange of ours. One request asks for certificates of one issuing CA;
+ * the answer is signed by that CA's own OCSP signer. Hard fail: anything but a whole, fresh, matching answer is no answer.
+ */
+#include <openssl/ocsp.h>
+
+#include "core/cert.h"
+
+enum { OCSP_NONCE = 32, OCSP_IDS = 8, OCSP_DER_MAX = 16 * 1024, OCSP_SERIAL_HEX = 48 };
+
+/* Builds a request for n certificates, all issued by issuer. *der: OPENSSL_free. */
+enum err ocsp_ask_write(X509 *const *certs, size_t n, X509 *issuer, const uint8_t nonce[OCSP_NONCE], uint8_t **der, size_t *len) MUST_CHECK;
+
+/* What a responder reads. */
+struct ocsp_ask {
+	OCSP_REQUEST *req;                       /* owned; ocsp_ask_free */
+	size_t n;
+	char serial[OCSP_IDS][OCSP_SERIAL_HEX];  /* lower-case hex */
+	OCSP_CERTID *id[OCSP_IDS];               /* inside req */
+};
+enum err ocsp_ask_read(struct bytes der, struct ocsp_ask *out) MUST_CHECK;
+void ocsp_ask_free(struct ocsp_ask *a);
+/* 1 if the i-th id names this issuer (by its SHA-1 or SHA-256 hashes). */
+int ocsp_ask_issuer(const struct ocsp_ask *a, size_t i, X509 *issuer);
+
+enum ocsp_state { OCSP_GOOD, OCSP_REVOKED, OCSP_UNKNOWN };
+struct ocsp_status {
+	enum ocsp_state state;
+	int64_t revoked_at;
+	int reason;                              /* RFC 5280 5.3.1, -1: none */
+};
+/* Signs the answer; now is producedAt and thisUpdate, fresh_s seconds later nextUpdate. *der: OPENSSL_free. */
+enum err ocsp_answer_write(const struct ocsp_ask *ask, const struct ocsp_status *status, X509 *signer, EVP_PKEY *key, int64_t now,
+	int64_t fresh_s, uint8_t **der, size_t *len) MUST_CHECK;
+/* An unsigned "malformedRequest", "tryLater" ... of RFC 6960 4.2.1. */
+enum err ocsp_error_write(int status, uint8_t **der, size_t *len) MUST_CHECK;
+
+/*
+ * Checks an answer about n certificates of issuer: signed by issuer's OCSP signer, nonce equal, every id present, this and
+ * next update around `time` (floor_only: nextUpdate against nothing, freshness is the nonce's). status[i] per certificate;
+ * *produced: producedAt. ERR_UNAVAILABLE: tryLater, internalError; ERR_AUTH: signature, nonce, signer; ERR_EXPIRED.
+ */
+enum err ocsp_answer_check(struct bytes der, X509 *const *certs, size_t n, X509 *issuer, const uint8_t nonce[OCSP_NONCE],
+	struct cert_time time, struct ocsp_status *status, int64_t *produced, struct why *w) MUST_CHECK;
+
+#endif
