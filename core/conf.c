@@ -365,10 +365,10 @@ enum err conf_parse(const char *text, const char *name, const char *dir, const s
 	return e;
 }
 
-enum err conf_read(const char *file, const struct conf_item *schema, void *record, struct why *w)
+enum err conf_read(const char *file, const char *dir, const struct conf_item *schema, void *record, struct why *w)
 {
 	FILE *f = fopen(file, "re");
-	char *text, dir[PATH_ROOM];
+	char *text;
 	size_t n;
 	enum err e;
 
@@ -382,16 +382,7 @@ enum err conf_read(const char *file, const struct conf_item *schema, void *recor
 		return fail(w, text ? ERR_LIMIT : ERR_NOMEM, "%s: larger than 1 MiB", file);
 	}
 	text[n] = 0;
-	e = text_copy(dir, sizeof(dir), file);
-	if (!e) {
-		char *slash = strrchr(dir, '/');
-
-		if (slash)
-			*slash = 0;
-		else
-			snprintf(dir, sizeof(dir), ".");
-		e = conf_parse(text, file, dir, schema, record, w);
-	}
+	e = conf_parse(text, file, dir, schema, record, w);
 	free(text);
 	return e;
 }

@@ -45,10 +45,10 @@ struct conf_item {
 #define CONF_END { 0 }
 
 /*
- * Reads file into record (zeroed here). w: "FILE:LINE: ... next step". Records are freed with conf_free.
+ * Reads file into record (zeroed here); relative paths in it count from the folder dir. w: "FILE:LINE: ... next step". Records are freed with conf_free.
  * Limits: file 1 MiB, depth 8, 10000 list records.
  */
-enum err conf_read(const char *file, const struct conf_item *schema, void *record, struct why *w) MUST_CHECK;
+enum err conf_read(const char *file, const char *dir, const struct conf_item *schema, void *record, struct why *w) MUST_CHECK;
 /* The same from text (for tests and tools); name stands for the file in messages, dir for relative paths. */
 enum err conf_parse(const char *text, const char *name, const char *dir, const struct conf_item *schema, void *record,
 	struct why *w) MUST_CHECK;

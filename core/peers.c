@@ -36,9 +36,9 @@ static int yaml_file(const struct dirent *d)
 	return n > 5 && d->d_name[0] != '.' && !strcmp(d->d_name + n - 5, ".yaml");
 }
 
-static enum err peer_read(const char *path, struct peer *p, struct why *w)
+static enum err peer_read(const char *path, const char *dir, struct peer *p, struct why *w)
 {
-	enum err e = conf_read(path, peer_schema, p, w);
+	enum err e = conf_read(path, dir, peer_schema, p, w);
 
 	if (e)
 		return e;
@@ -71,7 +71,7 @@ enum err peers_read(const char *dir, struct peers **out, struct why *w)
 		e = ERR_NOMEM;
 	for (int i = 0; i < n && !e; i++) {
 		snprintf(path, sizeof(path), "%s/peers/%s", dir, names[i]->d_name);
-		e = peer_read(path, p->list + p->n, w);
+		e = peer_read(path, dir, p->list + p->n, w);
 		p->n += !e;
 	}
 	for (int i = 0; i < n; i++)

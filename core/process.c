@@ -104,7 +104,7 @@ static enum err open_config(struct process *p, const struct role *r, const struc
 	if (e || !p->conf)
 		return e ? e : ERR_NOMEM;
 	in_dir(p, "usher.yaml", path);
-	e = conf_read(path, r->schema, p->conf, w);
+	e = conf_read(path, p->dir, r->schema, p->conf, w);
 	if (e)
 		return e;
 	c = p->conf;

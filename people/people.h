@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef USHER_PEOPLE_H
+#define USHER_PEOPLE_H
+/*
+ * The command for people: `usher ACTOR|VERB [NOUN] ...`. A command is a row of the table in main.c. It asks roles over the
+ * same wires as everybody, with the certificate of a folder made by `usher setup staff|factory DIR` (--as DIR or USHER_AS).
+ */
+#include <jansson.h>
+
+#include "core/http.h"
+#include "core/peers.h"
+
+enum { DONE = 0, FAILED = 1, USAGE = 2 };
+
+struct words {
+	int n;
+	char **v;       /* what is left of the command line after the command's own words */
+	int json;       /* --json */
+	const char *as; /* --as DIR or USHER_AS, or NULL */
+};
+
+/* Value of --NAME in the words (also --NAME=VALUE), removed from them; NULL if absent. nth: further ones by asking again. */
+const char *words_option(struct words *w, const char *name);
+int words_flag(struct words *w, const char *name);
+/* After all options were taken: 1 if exactly n plain words are left; else says what is wrong. */
+int words_left(struct words *w, int n, const char *usage);
+
+/* One sentence on standard error, "usher: ..."; returns FAILED. */
+int sorry(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* --- asking roles --- */
+struct asker;
+/* Credentials of a folder; dir NULL: w->as, and a sentence if there is none. NULL on failure (said). */
+struct asker *asker_open(const struct words *w, const char *dir);
+/* No certificate of our own: roots only (enrolment, owners). */
+struct asker *asker_open_roots(const char *roots);
+void asker_close(struct asker *a);
+const struct peers *asker_peers(const struct asker *a);
+/* Waits for the answer; r's body lives until the next call. */
+enum err asker_ask(struct asker *a, const struct request *q, struct response *r);
+/* GET (body NULL, taken over) or POST to a peer of the folder: the JSON answer, or NULL after one sentence was said. status may be NULL. */
+json_t *asker_json(struct asker *a, const struct peer *p, const char *path, json_t *body, int *status);
+
+/* --- commands --- */
+int run_dirs(struct words *w);
+int setup_role(struct words *w);
+int peer_add(struct words *w);
+int status_all(struct words *w);
+int ca_invite(struct words *w);
+int ca_revoke(struct words *w);
+int ca_list(struct words *w);
+
+#endif

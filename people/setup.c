@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/secret.h"
+#include "people/people.h"
+#include "proto/est.h"
+
+enum { ROOM = 700, LIFE_ROOT = 3650 * 86400 };
+
+/* What a folder of each role holds. */
+static const struct kind {
+	const char *role;
+	const char *listeners[4]; /* NULL-ended; udp: with its prefix */
+	int signs, serves;
+} kinds[] = {
+	{ "attestation", { "peers", "ocsp" }, 0, 1 },
+	{ "registration", { "peers", "discover", "gsup", "access" }, 1, 1 },
+	{ "visited", { "peers", "user", "udp:cell" }, 0, 1 },
+	{ "hss", { "peers", "gsup", "access" }, 1, 1 },
+	{ "dlusim", { "peers", "equipment", "owner" }, 1, 1 },
+	{ "dm", { "peers", "equipment" }, 0, 1 },
+	{ "factory", { NULL }, 0, 0 },
+	{ "staff", { NULL }, 0, 0 },
+};
+
+struct setup {
+	const struct kind *kind;
+	const char *dir, *id;
+	struct why why;
+};
+
+static const char *in(const struct setup *s, const char *name, char path[ROOM])
+{
+	snprintf(path, ROOM, "%s/%s", s->dir, name);
+	return path;
+}
+
+static enum err text_file(struct setup *s, const char *name, const char *text, mode_t mode)
+{
+	char path[ROOM];
+	FILE *f = fopen(in(s, name, path), "wex");
+
+	if (!f)
+		return fail(&s->why, errno == EEXIST ? ERR_EXISTS : ERR_IO, "%s: %s", path, strerror(errno));
+	fputs(text, f);
+	fchmod(fileno(f), mode);
+	return fflush(f) || fsync(fileno(f)) || fclose(f) ? fail(&s->why, ERR_IO, "%s: %s", path, strerror(errno)) : OK;
+}
+
+/* --- usher.yaml --- */
+
+static const char *listen_at(struct words *w, const char *name, char *dst, size_t cap)
+{
+	for (int i = 0; i + 1 < w->n; i++)
+		if (!strcmp(w->v[i], "--listen") && !strncmp(w->v[i + 1], name, strlen(name)) && w->v[i + 1][strlen(name)] == '=') {
+			snprintf(dst, cap, "%s", w->v[i + 1] + strlen(name) + 1);
+			return dst;
+		}
+	return "127.0.0.1:0";
+}
+
+static enum err config_write(struct setup *s, struct words *w)
+{
+	char text[8192], at[300];
+	struct wr t = wr_of(text, sizeof(text) - 1);
+	const char *set;
+
+	wr_printf(&t, "role: %s\nid: %s\n", s->kind->role, s->id);
+	if (s->kind->listeners[0])
+		wr_printf(&t, "listen:\n");
+	for (int i = 0; i < 4 && s->kind->listeners[i]; i++) {
+		const char *name = s->kind->listeners[i];
+		int udp = !strncmp(name, "udp:", 4);
+
+		name += udp ? 4 : 0;
+		wr_printf(&t, "  %s: \"%s%s\"\n", name, udp ? "udp://" : "", listen_at(w, name, at, sizeof(at)));
+	}
+	while (words_option(w, "listen"))
+		;
+	while ((set = words_option(w, "set"))) {
+		const char *eq = strchr(set, '=');
+
+		if (!eq)
+			return fail(&s->why, ERR_FORMAT, "--set `%s`: write KEY=VALUE, as in usher.yaml", set);
+		wr_printf(&t, "%.*s: %s\n", (int)(eq - set), set, eq + 1);
+	}
+	text[t.n] = 0;
+	return wr_done(&t) ? ERR_LIMIT : s->kind->serves ? text_file(s, "usher.yaml", text, 0600) : OK;
+}
+
+/* --- the attestation provider: its own roots and issuing CAs --- */
+
+struct authority {
+	X509 *cert;
+	EVP_PKEY *key;
+};
+
+static enum err authority_make(struct setup *s, const char *word, struct cert_new n, const struct authority *by, struct authority *out)
+{
+	char path[ROOM], name[64], title[320];
+	enum err e;
+
+	snprintf(name, sizeof(name), "ca/%s.key", word);
+	snprintf(title, sizeof(title), "usher %s %s", s->id, word);
+	n.name = title;
+	e = cert_make_key(in(s, name, path), &out->key, &s->why);
+	if (!e)
+		e = cert_issue(&n, out->key, by ? by->cert : NULL, by ? by->key : out->key, &out->cert);
+	snprintf(name, sizeof(name), "ca/%s.pem", word);
+	return e ? e : cert_save(in(s, name, path), &out->cert, 1, &s->why);
+}
+
+static void authority_free(struct authority *a)
+{
+	X509_free(a->cert);
+	EVP_PKEY_free(a->key);
+}
+
+static enum err own_leaf(struct setup *s, const struct authority *servers)
+{
+	struct cert_new n = { .kind = CERT_LEAF, .use = CERT_TLS, .from = clock_now() - 300, .until = clock_now() + 90 * 86400 };
+	X509 *pair[2] = { NULL, servers->cert };
+	EVP_PKEY *key = NULL;
+	char path[ROOM];
+	enum err e = cert_make_key(in(s, "tls.key", path), &key, &s->why);
+
+	snprintf(n.who.role, sizeof(n.who.role), "attestation");
+	if (!e)
+		e = text_copy(n.who.id, sizeof(n.who.id), s->id);
+	if (!e)
+		e = cert_issue(&n, key, servers->cert, servers->key, &pair[0]);
+	if (!e)
+		e = cert_save(in(s, "tls.pem", path), pair, 2, &s->why);
+	X509_free(pair[0]);
+	EVP_PKEY_free(key);
+	return e;
+}
+
+/* The first member of staff enrols with an invite whose hash the role takes over at its first start. */
+static enum err bootstrap(struct setup *s, const char *staff, const char *file)
+{
+	uint8_t octets[32], md[32];
+	char text[64], hash[65], line[ID_MAX + 100];
+	FILE *f;
+	enum err e = secret_random(octets, sizeof(octets));
+
+	if (!e)
+		e = b64url_of(BYTES_OF(octets), text, sizeof(text));
+	if (!e && EVP_Digest(text, strlen(text), md, NULL, EVP_sha256(), NULL) != 1)
+		e = ERR_CRYPTO;
+	if (!e)
+		e = hex_of(BYTES_OF(md), hash, sizeof(hash));
+	snprintf(line, sizeof(line), "staff %s %s\n", staff, hash);
+	if (!e)
+		e = text_file(s, "bootstrap", line, 0600);
+	if (e)
+		return e;
+	f = fopen(file, "wex");
+	if (!f)
+		return fail(&s->why, ERR_IO, "%s: %s", file, strerror(errno));
+	fchmod(fileno(f), 0600);
+	fprintf(f, "%s\n", text);
+	secret_wipe(text, sizeof(text));
+	return fclose(f) ? ERR_IO : OK;
+}
+
+static enum err pki_make(struct setup *s, const char *staff, const char *file)
+{
+	static const struct {
+		const char *word, *ocsp;
+		unsigned roles;
+		int tls;
+	} issuing[] = {
+		{ "devices", "devices-ocsp", 1u << 7, 0 },
+		{ "signers", "signers-ocsp", 1u << 2 | 1u << 4 | 1u << 5, 0 },
+		{ "servers", "servers-ocsp", 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 8 | 1u << 9, 1 },
+	};
+	struct authority root = { 0 }, spare = { 0 }, ca = { 0 }, ocsp = { 0 };
+	struct cert_new n = { .kind = CERT_ROOT, .from = clock_now() - 300 };
+	char path[ROOM];
+	enum err e = mkdir(in(s, "ca", path), 0700) ? fail(&s->why, ERR_IO, "%s: %s", path, strerror(errno)) : OK;
+
+	if (!e)
+		e = authority_make(s, "root", n, NULL, &root);
+	if (!e)
+		e = authority_make(s, "spare", n, NULL, &spare);
+	if (!e)
+		e = cert_save(in(s, "roots.pem", path), (X509 *[]){ root.cert, spare.cert }, 2, &s->why);
+	for (int i = 0; i < 3 && !e; i++) {
+		struct cert_new c = { .kind = CERT_CA, .from = n.from, .roles = issuing[i].roles, .tls = issuing[i].tls };
+		struct cert_new o = { .kind = CERT_OCSP, .from = n.from };
+
+		e = authority_make(s, issuing[i].word, c, &root, &ca);
+		if (!e)
+			e = authority_make(s, issuing[i].ocsp, o, &ca, &ocsp);
+		if (!e && issuing[i].tls)
+			e = own_leaf(s, &ca);
+		authority_free(&ca);
+		authority_free(&ocsp);
+		ca = ocsp = (struct authority){ 0 };
+	}
+	authority_free(&root);
+	authority_free(&spare);
+	return e ? e : bootstrap(s, staff, file);
+}
+
+/* --- everybody else: enrols over EST --- */
+
+struct enrolment {
+	struct asker *asker;
+	const char *address;
+	char provider[ID_MAX];
+	char basic[900];
+};
+
+static enum err est_call(struct setup *s, struct enrolment *n, const char *csr, STACK_OF(X509) **certs)
+{
+	struct request q = { .method = "POST", .address = n->address, .path = "/.well-known/est/simpleenroll", .peer_role = "attestation",
+		.peer_id = n->provider, .type = "application/pkcs10", .body = bytes_text(csr), .header = { n->basic } };
+	struct response r;
+	enum err e = asker_ask(n->asker, &q, &r);
+	json_t *o;
+
+	if (e)
+		return fail(&s->why, e, "attestation %s at %s: %s", n->provider, n->address, r.why.text);
+	if (r.status == 200)
+		return est_certs_read(r.body, certs) ? fail(&s->why, ERR_FORMAT, "attestation %s answers no certificates", n->provider) : OK;
+	o = json_loadb((const char *)r.body.p, r.body.n, 0, NULL);
+	e = fail(&s->why, ERR_DENIED, "attestation %s refuses (%d): %s", n->provider, r.status, json_string_value(json_object_get(o, "why")));
+	json_decref(o);
+	return e;
+}
+
+static enum err enrol(struct setup *s, struct enrolment *n, enum cert_use use, const char *word)
+{
+	char name[32], path[ROOM], *csr = NULL;
+	struct party who = { "", "" };
+	EVP_PKEY *key = NULL;
+	uint8_t *der = NULL;
+	size_t len = 0;
+	STACK_OF(X509) *certs = NULL;
+	enum err e;
+
+	snprintf(who.role, sizeof(who.role), "%s", s->kind->role);
+	e = text_copy(who.id, sizeof(who.id), s->id);
+	snprintf(name, sizeof(name), "%s.key", word);
+	if (!e)
+		e = cert_make_key(in(s, name, path), &key, &s->why);
+	if (!e)
+		e = cert_request(key, &who, use, &der, &len);
+	csr = e ? NULL : malloc(len * 2 + 8);
+	if (!e)
+		e = csr ? b64_of(BYTES(der, len), csr, len * 2 + 8) : ERR_NOMEM;
+	if (!e)
+		e = est_call(s, n, csr, &certs);
+	snprintf(name, sizeof(name), "%s.pem", word);
+	if (!e && sk_X509_num(certs) < 2)
+		e = fail(&s->why, ERR_FORMAT, "attestation %s answers without its issuing CA", n->provider);
+	if (!e)
+		e = cert_save(in(s, name, path), (X509 *[]){ sk_X509_value(certs, 0), sk_X509_value(certs, 1) }, 2, &s->why);
+	sk_X509_pop_free(certs, X509_free);
+	OPENSSL_free(der);
+	EVP_PKEY_free(key);
+	free(csr);
+	return e;
+}
+
+static enum err basic_header(struct setup *s, const char *file, char *dst, size_t cap)
+{
+	char invite[128] = "", plain[ROLE_MAX + ID_MAX + 140], text[800];
+	FILE *f = fopen(file, "re");
+	enum err e;
+
+	if (!f)
+		return fail(&s->why, ERR_IO, "%s: %s; staff gets an invite by `usher ca invite %s %s`", file, strerror(errno), s->kind->role, s->id);
+	(void)!fgets(invite, sizeof(invite), f);
+	fclose(f);
+	invite[strcspn(invite, "\r\n")] = 0;
+	snprintf(plain, sizeof(plain), "%s/%s:%s", s->kind->role, s->id, invite);
+	e = b64_of(bytes_text(plain), text, sizeof(text));
+	snprintf(dst, cap, "Authorization: Basic %s", text);
+	secret_wipe(invite, sizeof(invite));
+	secret_wipe(plain, sizeof(plain));
+	return e;
+}
+
+static enum err copy_roots(struct setup *s, const char *from)
+{
+	STACK_OF(X509) *roots = NULL;
+	X509 *v[16];
+	char path[ROOM];
+	int n;
+	enum err e = cert_load_roots(from, &roots, &s->why);
+
+	if (e)
+		return e;
+	n = sk_X509_num(roots);
+	for (int i = 0; i < n; i++)
+		v[i] = sk_X509_value(roots, i);
+	e = cert_save(in(s, "roots.pem", path), v, (size_t)n, &s->why);
+	sk_X509_pop_free(roots, X509_free);
+	return e;
+}
+
+static enum err join(struct setup *s, const char *attestation, const char *roots, const char *invite)
+{
+	struct enrolment n = { 0 };
+	const char *eq = attestation ? strchr(attestation, '=') : NULL;
+	char path[ROOM];
+	enum err e;
+
+	if (!eq || !roots || !invite)
+		return fail(&s->why, ERR_MISSING, "needed: --attestation ID=HOST:PORT, --roots FILE (handed over safely), --invite-file FILE");
+	n.address = eq + 1;
+	snprintf(n.provider, sizeof(n.provider), "%.*s", (int)(eq - attestation), attestation);
+	e = copy_roots(s, roots);
+	if (!e)
+		e = basic_header(s, invite, n.basic, sizeof(n.basic));
+	if (e)
+		return e;
+	n.asker = asker_open_roots(in(s, "roots.pem", path));
+	if (!n.asker)
+		return ERR_IO;
+	if (s->kind->signs) /* the TLS certificate is last: it spends the invite */
+		e = enrol(s, &n, CERT_SIGN, "sign");
+	if (!e)
+		e = enrol(s, &n, CERT_TLS, "tls");
+	asker_close(n.asker);
+	secret_wipe(&n, sizeof(n));
+	return e;
+}
+
+static int usage(void)
+{
+	sorry("usage: usher setup ROLE DIR --id ID ...; `usher help setup` has examples");
+	return USAGE;
+}
+
+int setup_role(struct words *w)
+{
+	struct setup s = { .id = words_option(w, "id") };
+	const char *attestation = words_option(w, "attestation"), *roots = words_option(w, "roots"), *staff = words_option(w, "staff"),
+		*invite = words_option(w, "invite-file");
+	char path[ROOM];
+	enum err e = OK;
+
+	for (size_t i = 0; w->n >= 2 && i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (!strcmp(kinds[i].role, w->v[0]))
+			s.kind = kinds + i;
+	if (!s.id || !s.kind || strlen(s.id) >= ID_MAX)
+		return usage();
+	s.dir = w->v[1];
+	if (mkdir(s.dir, 0700) && errno != EEXIST)
+		return sorry("%s: %s", s.dir, strerror(errno));
+	(void)!mkdir(in(&s, "peers", path), 0700);
+	e = config_write(&s, w);
+	if (!e && w->n != 2)
+		return words_left(w, 2, "setup ROLE DIR --id ID ..."), USAGE;
+	if (!e && s.kind->serves)
+		e = kek_create(in(&s, "kek", path), &s.why);
+	if (!e && !strcmp(s.kind->role, "attestation"))
+		e = staff && invite ? pki_make(&s, staff, invite) : fail(&s.why, ERR_MISSING, "needed: --staff NAME --invite-file FILE (written for NAME)");
+	else if (!e)
+		e = join(&s, attestation, roots, invite);
+	if (e)
+		return sorry("%s", s.why.text[0] ? s.why.text : err_text(e));
+	if (!w->json)
+		printf("%s: %s %s\n", s.dir, s.kind->role, s.id);
+	return DONE;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "people/people.h"
+
+static void line(const struct peer *p, json_t *o)
+{
+	json_t *box = json_object_get(o, "outbox");
+	const char *last = json_string_value(json_object_get(box, "last_failure")), *key;
+	json_t *value;
+
+	printf("%-13s %-24s up %llds, %lld letters wait", p->party.role, p->party.id, (long long)json_integer_value(json_object_get(o, "up_s")),
+		(long long)json_integer_value(json_object_get(box, "waiting")));
+	json_object_foreach(o, key, value)
+		if (json_is_object(value) && strcmp(key, "outbox")) {
+			const char *state;
+			json_t *n;
+
+			printf("; %s:", key);
+			json_object_foreach(value, state, n)
+				printf(" %lld %s", (long long)json_integer_value(n), state);
+		}
+	printf("%s%s\n", last && *last ? "; last failure: " : "", last ? last : "");
+}
+
+int status_all(struct words *w)
+{
+	struct asker *a;
+	int code = DONE, asked = 0;
+	json_t *all = json_array();
+
+	if (w->n != 0 && !words_left(w, 2, "status [ROLE ID]"))
+		return USAGE;
+	a = asker_open(w, NULL);
+	for (size_t i = 0; a && i < peers_count(asker_peers(a)); i++) {
+		const struct peer *p = peers_at(asker_peers(a), i);
+		json_t *o;
+
+		if (!*p->address || (w->n == 2 && (strcmp(w->v[0], p->party.role) || strcmp(w->v[1], p->party.id))))
+			continue;
+		asked++;
+		o = asker_json(a, p, "/v1/status", NULL, NULL);
+		if (!o)
+			code = FAILED;
+		else if (w->json)
+			json_array_append(all, o);
+		else
+			line(p, o);
+		json_decref(o);
+	}
+	if (a && !asked)
+		code = sorry("no role to ask; `usher peer add DIR ROLE ID --address HOST:PORT` makes this folder know one");
+	if (a && w->json) {
+		json_dumpf(all, stdout, JSON_INDENT(2));
+		putchar('\n');
+	}
+	json_decref(all);
+	asker_close(a);
+	return a ? code : FAILED;
+}
