@@ -147,7 +147,7 @@ static enum err own_leaf(struct setup *s, const struct authority *servers)
 static enum err bootstrap(struct setup *s, const char *staff, const char *file)
 {
 	uint8_t octets[32], md[32];
-	char text[64], hash[65], line[ID_MAX + 100];
+	char text[64], hash[65], line[ID_MAX + 100], peer[ID_MAX + 32];
 	FILE *f;
 	enum err e = secret_random(octets, sizeof(octets));
 
@@ -160,6 +160,10 @@ static enum err bootstrap(struct setup *s, const char *staff, const char *file)
 	snprintf(line, sizeof(line), "staff %s %s\n", staff, hash);
 	if (!e)
 		e = text_file(s, "bootstrap", line, 0600);
+	snprintf(line, sizeof(line), "peers/staff_%s.yaml", staff);
+	snprintf(peer, sizeof(peer), "role: staff\nid: %s\n", staff);
+	if (!e)
+		e = text_file(s, line, peer, 0600);
 	if (e)
 		return e;
 	f = fopen(file, "wex");

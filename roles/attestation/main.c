@@ -10,9 +10,9 @@ static const struct route peers_routes[] = {
 	{ "GET", "/.well-known/est/cacerts", WHO_ANYONE, 0, est_cacerts },
 	{ "POST", "/.well-known/est/simpleenroll", WHO_ANYONE, EST_BODY, est_enroll },   /* who may: est.c */
 	{ "POST", "/.well-known/est/simplereenroll", WHO_ANYONE, EST_BODY, est_enroll },
-	{ "POST", "/v1/invite", WHO(STAFF) | WHO_UNLISTED, JSON_BODY, ca_invite },
-	{ "POST", "/v1/revoke", WHO(STAFF) | WHO_UNLISTED, JSON_BODY, ca_revoke },
-	{ "GET", "/v1/certificates", WHO(STAFF) | WHO_UNLISTED, 0, ca_certificates },
+	{ "POST", "/v1/invite", WHO(STAFF), JSON_BODY, ca_invite },
+	{ "POST", "/v1/revoke", WHO(STAFF), JSON_BODY, ca_revoke },
+	{ "GET", "/v1/certificates", WHO(STAFF), 0, ca_certificates },
 	DESK_ROUTES,
 	{ 0 },
 };
