@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef USHER_PROTO_JSON_H
+#define USHER_PROTO_JSON_H
+/* Fields of the JSON objects between servers (doc/wires.md 0), each with its limit. A field that is absent or of another
+ * type is ERR_MISSING, one that does not fit ERR_LIMIT; w (may be NULL) names it. */
+#include <jansson.h>
+
+#include "core/bytes.h"
+
+enum err json_get_text(json_t *o, const char *key, char *dst, size_t cap, struct why *w) MUST_CHECK;
+enum err json_get_digits(json_t *o, const char *key, char *dst, size_t cap, struct why *w) MUST_CHECK; /* 5..cap-1 digits */
+enum err json_get_number(json_t *o, const char *key, int64_t min, int64_t max, int64_t *out, struct why *w) MUST_CHECK;
+enum err json_get_hex(json_t *o, const char *key, uint8_t *dst, size_t n, struct why *w) MUST_CHECK;   /* exactly n octets */
+enum err json_get_b64(json_t *o, const char *key, uint8_t *dst, size_t cap, size_t *n, struct why *w) MUST_CHECK;
+json_t *json_hex(struct bytes b);  /* new string, NULL: out of memory */
+json_t *json_b64(struct bytes b);
+/* The "why" of an error body, or a sentence that there is none; dst always ends. */
+void json_why(struct bytes body, char *dst, size_t cap);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+#include "roles/registration/registration.h"
+
+static const struct conf_item listen_items[] = {
+	PROCESS_LISTENER(struct conf, peers, "https: manufacture, subscribe, install, pool, desk"),
+	PROCESS_LISTENER(struct conf, discover, "https for equipments: discover"),
+	PROCESS_LISTENER(struct conf, gsup, "GSUP over TLS for visited operators"),
+	PROCESS_LISTENER(struct conf, access, "CONNECT over TLS: the gateway of limited access"),
+	CONF_END,
+};
+static const struct conf_item plmn_item[] = {
+	{ NULL, CONF_PLMN, 0, PLMN_TEXT, 0, 0, NULL, "a network", 0, NULL, 0 },
+};
+
+const struct conf_item conf_schema[] = {
+	PROCESS_ITEMS(struct conf),
+	PROCESS_LISTEN(listen_items),
+	{ "realm", CONF_TEXT, CONF_AT(struct conf, realm), 0, 0, "registration.usher", "Digest realm of discover, written into orders", 0, NULL, 0 },
+	{ "apn", CONF_TEXT, CONF_AT(struct conf, apn), 0, 0, "prov.usher", "access point of limited access, written into orders", 0, NULL, 0 },
+	{ "discover_address", CONF_ADDRESS, CONF_AT(struct conf, discover_address), 0, 0, "",
+		"host:port of discover as equipments see it; default: as bound", 0, NULL, 0 },
+	{ "allowed", CONF_LIST, CONF_AT(struct conf, allowed), 0, PLMNS_MAX, "", "networks that equipments may use; empty: all", 0, plmn_item, PLMN_TEXT },
+	CONF_END,
+};

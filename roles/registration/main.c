@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* Wiring: what the registration operator serves. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "package/package.h"
+#include "roles/registration/registration.h"
+
+enum { DLUSIM = 5, FACTORY = 8, STAFF = 9, BATCH_BODY = 256 * 1024, JSON_BODY = 16 * 1024 };
+
+static const struct route peers_routes[] = {
+	{ "POST", "/v1/manufacture/order", WHO(FACTORY), BATCH_BODY, manufacture_order },
+	{ "POST", "/v1/manufacture/bind", WHO(FACTORY), BATCH_BODY, manufacture_bind },
+	{ "POST", "/v1/subscribe", WHO(DLUSIM), JSON_BODY, subscribe_claim },
+	{ "POST", "/v1/pool", WHO(STAFF), JSON_BODY, pool_add },
+	DESK_ROUTES,
+	{ 0 },
+};
+
+static const char tables[] =
+#include "registration.sql.h"
+	;
+static const char *const upgrades[] = { tables, NULL };
+static const struct store_schema schema = { upgrades };
+
+static const struct metric metrics[] = {
+	[COUNT_ORDERED] = { "usher_registration_ordered_total", "PIMSIs handed out in orders.", 0 },
+	[COUNT_BOUND] = { "usher_registration_bound_total", "PIMSIs bound to an equipment.", 0 },
+	[COUNT_CLAIMED] = { "usher_registration_claimed_total", "Claims taken.", 0 },
+	[COUNT_CLAIMS_REFUSED] = { "usher_registration_claims_refused_total", "Claims refused.", 0 },
+	{ 0 },
+};
+static const char *const kinds[] = { "pimsi", "equipment", "certificate", "owner", "order", "pool", NULL };
+static const char *const aliases[] = { "pimsi", "equipment", "certificate", NULL };
+
+static enum err start(struct process *p, struct why *w)
+{
+	struct conf *c = p->conf;
+	struct registration *r = calloc(1, sizeof(*r));
+	enum err e;
+
+	if (!r)
+		return ERR_NOMEM;
+	p->own = r;
+	r->process = p;
+	r->signer = (struct signer){ p->sign_cert, p->sign_issuer, p->sign_key };
+	e = package_selftest(w);
+	if (!e)
+		e = server_open(p->loop, &(struct server_conf){ "peers", c->listen.peers, p->tls, peers_routes, p->peers, p }, &r->peers, w);
+	if (!e && !*c->discover_address)
+		snprintf(c->discover_address, sizeof(c->discover_address), "%s", c->listen.discover);
+	return e;
+}
+
+static void stop(struct process *p)
+{
+	struct registration *r = p->own;
+
+	server_close(r->peers);
+	free(r);
+}
+
+static const struct role registration = {
+	.name = "registration",
+	.about = "issues PIMSIs, routes equipments to the operator their owner chose, answers vectors and discover",
+	.schema = conf_schema,
+	.conf_size = sizeof(struct conf),
+	.tables = &schema,
+	.metrics = metrics,
+	.kinds = kinds,
+	.aliases = aliases,
+	.status = pool_status,
+	.signs = 1,
+	.start = start,
+	.stop = stop,
+};
+
+int main(int argc, char **argv)
+{
+	return process_main(argc, argv, &registration);
+}

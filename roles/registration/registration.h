@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+#ifndef USHER_ROLES_REGISTRATION_H
+#define USHER_ROLES_REGISTRATION_H
+/*
+ * Registration operator (R5-R7, R9, R17): issues PIMSIs with K to equipments, knows where each equipment's owner wants it
+ * to go, gives vectors for PIMSIs, and answers `discover`.
+ */
+#include "core/audit.h"
+#include "core/process.h"
+#include "proto/cms.h"
+#include "proto/json.h"
+
+struct conf {
+	char role[ROLE_MAX], id[ID_MAX], log[8];
+	struct {
+		char peers[300], discover[300], gsup[300], access[300];
+	} listen;
+	char realm[ID_MAX], apn[101], discover_address[300];
+	struct conf_list allowed; /* of char[PLMN_TEXT] */
+};
+extern const struct conf_item conf_schema[];
+
+struct registration {
+	struct process *process;
+	struct server *peers;
+	struct signer signer;
+};
+
+enum { COUNT_ORDERED, COUNT_BOUND, COUNT_CLAIMED, COUNT_CLAIMS_REFUSED };
+
+/* manufacture.c: step 0 */
+void manufacture_order(struct ask *a, void *process);   /* POST /v1/manufacture/order */
+void manufacture_bind(struct ask *a, void *process);    /* POST /v1/manufacture/bind */
+/* subscribe.c: step 1 */
+void subscribe_claim(struct ask *a, void *process);     /* POST /v1/subscribe */
+/* pool.c: the numbers */
+void pool_add(struct ask *a, void *process);            /* POST /v1/pool */
+enum err pool_status(struct tx *tx, json_t *into, void *process);
+/* In tx: the lowest free PIMSI goes to equipment with this K and OPc: issued. ERR_LIMIT: none is free. */
+enum err pool_issue(struct tx *tx, const char *equipment, const struct order_keys *keys, char pimsi[DIGITS_MAX]) MUST_CHECK;
+
+#endif
