@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef USHER_ROLES_EQUIPMENT_DOORS_H
+#define USHER_ROLES_EQUIPMENT_DOORS_H
+/*
+ * The equipment's three parts know each other by these doors only. The tre alone is trusted: it holds keys, checks what
+ * comes in by its signature and its place in the order, and never signs bytes handed to it.
+ */
+#include "proto/cms.h"
+
+enum { SLOT_PIMSI_MAX = 4 };
+
+struct tre;
+
+/* Opens the trusted environment of the folder dir (tre.a, tre.b under the key file tre.key); made by tre_make. */
+enum err tre_open(const char *dir, struct tre **out, struct why *w) MUST_CHECK;
+void tre_close(struct tre *t);
+/* At manufacture: two new keys that never leave, a claim key, and nothing else. ERR_EXISTS. */
+enum err tre_make(const char *dir, const char *equipment, struct why *w) MUST_CHECK;
+const char *tre_equipment(const struct tre *t);
+
+enum tre_key { TRE_ATTEST, TRE_DELIVERY };
+/* PKCS#10 for one of the two keys. *der: OPENSSL_free. */
+enum err tre_enrol(struct tre *t, enum tre_key which, uint8_t **der, size_t *n, struct why *w) MUST_CHECK;
+/* PEM or DER files' contents. Roots only while no order is loaded; a certificate must be for one of our keys and our id;
+ * an order must be for us, signed by its registration operator, and its keys must open. */
+enum err tre_load_roots(struct tre *t, STACK_OF(X509) *roots, struct why *w) MUST_CHECK;
+enum err tre_load_certificate(struct tre *t, X509 *leaf, X509 *issuer, struct why *w) MUST_CHECK;
+enum err tre_load_order(struct tre *t, struct bytes der, char pimsi[DIGITS_MAX], struct why *w) MUST_CHECK;
+/* The claim key, once, before the first order. ERR_ORDER afterwards. */
+enum err tre_label(struct tre *t, struct secret *claim_key, struct why *w) MUST_CHECK;
+/* SHA-256 of the attestation certificate: what a binding names. */
+enum err tre_certificate_hash(const struct tre *t, uint8_t hash[32]) MUST_CHECK;
+/* The i-th order's readable part. ERR_MISSING. */
+enum err tre_order(const struct tre *t, int slot, struct order *out) MUST_CHECK;
+int tre_orders(const struct tre *t);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The equipment as a program. Its factory doors serve the production line (`usher factory`); the rest is the equipment's life. */
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/log.h"
+#include "roles/equipment/doors.h"
+
+enum { FILE_ROOM = 64 * 1024 };
+
+struct line {
+	const char *dir, *argument;
+	struct why why;
+};
+
+static int sorry(struct line *l, enum err e)
+{
+	fprintf(stderr, "usher-equipment: %s\n", l->why.text[0] ? l->why.text : err_text(e));
+	return 1;
+}
+
+static int say_b64(struct bytes b)
+{
+	char *text = malloc(b.n * 2 + 8);
+	enum err e = text ? b64_of(b, text, b.n * 2 + 8) : ERR_NOMEM;
+
+	if (!e)
+		printf("%s\n", text);
+	free(text);
+	return e != OK;
+}
+
+static enum err make(struct line *l)
+{
+	(void)!mkdir(l->dir, 0700);
+	return tre_make(l->dir, l->argument, &l->why);
+}
+
+static enum err with_tre(struct line *l, enum err (*act)(struct tre *, struct line *))
+{
+	struct tre *t = NULL;
+	enum err e = tre_open(l->dir, &t, &l->why);
+
+	if (!e)
+		e = act(t, l);
+	tre_close(t);
+	return e;
+}
+
+static enum err csr(struct tre *t, struct line *l)
+{
+	uint8_t *der = NULL;
+	size_t n = 0;
+	enum err e = tre_enrol(t, strcmp(l->argument, "attest") ? TRE_DELIVERY : TRE_ATTEST, &der, &n, &l->why);
+
+	if (!e && say_b64(BYTES(der, n)))
+		e = ERR_NOMEM;
+	OPENSSL_free(der);
+	return e;
+}
+
+static enum err label(struct tre *t, struct line *l)
+{
+	struct secret k;
+	char text[27];
+	enum err e = tre_label(t, &k, &l->why);
+
+	if (!e)
+		e = claim_key_text(&k, text);
+	secret_wipe(&k, sizeof(k));
+	if (!e)
+		printf("%s\n", text);
+	return e;
+}
+
+static enum err hash(struct tre *t, struct line *l)
+{
+	uint8_t md[32];
+	char text[65];
+	enum err e = tre_certificate_hash(t, md);
+
+	if (!e)
+		e = hex_of(BYTES_OF(md), text, sizeof(text));
+	if (!e)
+		printf("%s\n", text);
+	else
+		e = fail(&l->why, e, "%s has no attestation certificate yet", tre_equipment(t));
+	return e;
+}
+
+static enum err roots(struct tre *t, struct line *l)
+{
+	STACK_OF(X509) *all = NULL;
+	enum err e = cert_load_roots(l->argument, &all, &l->why);
+
+	if (!e)
+		e = tre_load_roots(t, all, &l->why);
+	sk_X509_pop_free(all, X509_free);
+	return e;
+}
+
+static enum err certificate(struct tre *t, struct line *l)
+{
+	STACK_OF(X509) *chain = NULL;
+	X509 *leaf = NULL;
+	enum err e = cert_load(l->argument, &leaf, &chain, &l->why);
+
+	if (!e && sk_X509_num(chain) < 1)
+		e = fail(&l->why, ERR_FORMAT, "%s: the issuing CA is missing", l->argument);
+	if (!e)
+		e = tre_load_certificate(t, leaf, sk_X509_value(chain, 0), &l->why);
+	X509_free(leaf);
+	sk_X509_pop_free(chain, X509_free);
+	return e;
+}
+
+static enum err order(struct tre *t, struct line *l)
+{
+	FILE *f = fopen(l->argument, "re");
+	uint8_t *der = malloc(FILE_ROOM);
+	size_t n = f && der ? fread(der, 1, FILE_ROOM, f) : 0;
+	char pimsi[DIGITS_MAX];
+	enum err e = f ? tre_load_order(t, BYTES(der, n), pimsi, &l->why) : fail(&l->why, ERR_IO, "%s: cannot be read", l->argument);
+
+	if (f)
+		fclose(f);
+	free(der);
+	if (!e)
+		printf("%s\n", pimsi);
+	return e;
+}
+
+/* `usher-equipment DOOR DIR [ARGUMENT]`: one door of the tre each, for the production line. */
+static const struct door {
+	const char *name, *argument, *about;
+	enum err (*act)(struct tre *t, struct line *l);
+} doors[] = {
+	{ "csr", "attest|deliver", "prints base64 of a PKCS#10 for one of the tre's two keys", csr },
+	{ "label", NULL, "prints the claim key for the label; once", label },
+	{ "hash", NULL, "prints the SHA-256 of the attestation certificate", hash },
+	{ "load-roots", "FILE", "takes the PKI's roots (PEM)", roots },
+	{ "load-cert", "FILE", "takes a certificate and its issuing CA (PEM)", certificate },
+	{ "load-order", "FILE", "takes an order (DER) and prints its PIMSI", order },
+};
+enum { DOORS = sizeof(doors) / sizeof(*doors) };
+
+static int usage(FILE *out, int code)
+{
+	fprintf(out, "usher-equipment: a machine with a trusted environment, a modem and an agent\n\n"
+		"usage: usher-equipment make DIR ID        a new equipment: keys that never leave its tre\n");
+	for (int i = 0; i < DOORS; i++)
+		fprintf(out, "       usher-equipment %s DIR %-14s %s\n", doors[i].name, doors[i].argument ? doors[i].argument : "", doors[i].about);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	struct line l = { argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL, { "" } };
+	enum err e = ERR_FORMAT;
+
+	secret_process();
+	log_open("equipment", LOG_WARN);
+	if (argc == 2 && !strcmp(argv[1], "--help"))
+		return usage(stdout, 0);
+	if (argc == 2 && !strcmp(argv[1], "--version"))
+		return printf("usher-equipment %s\n", USHER_VERSION) < 0;
+	if (argc == 4 && !strcmp(argv[1], "make")) {
+		e = make(&l);
+		return e ? sorry(&l, e) : 0;
+	}
+	for (int i = 0; i < DOORS; i++)
+		if (argc == 3 + (doors[i].argument != NULL) && !strcmp(argv[1], doors[i].name)) {
+			e = with_tre(&l, doors[i].act);
+			return e ? sorry(&l, e) : 0;
+		}
+	return usage(stderr, 2);
+}

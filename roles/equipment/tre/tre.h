@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef USHER_ROLES_EQUIPMENT_TRE_H
+#define USHER_ROLES_EQUIPMENT_TRE_H
+/* The inside of the tre; nobody outside this folder includes it. */
+#include "core/cell.h"
+#include "roles/equipment/doors.h"
+
+enum { TRE_ROOTS = 4, TRE_DER = 4096 };
+
+/* A PIMSI's slot: the order as it came, and what it was sealed around. */
+struct pimsi_slot {
+	OCTETS(8192) order;
+	struct order_keys keys;
+};
+/* All that a tre knows, written as one record at every change. */
+struct tre_state {
+	char equipment[EQUIPMENT_MAX];
+	struct secret claim_key;
+	int64_t label_given;
+	OCTETS(256) key[2];            /* PKCS#8 DER: attestation, delivery */
+	OCTETS(TRE_DER) cert[2], issuer;
+	OCTETS(TRE_DER) root[TRE_ROOTS];
+	int64_t roots, pimsis;
+	struct pimsi_slot pimsi[SLOT_PIMSI_MAX];
+};
+
+struct tre {
+	char dir[512];
+	struct cell *cell;
+	uint8_t key[32];               /* seals the cell at rest */
+	struct tre_state state;
+	EVP_PKEY *own[2];
+	X509 *cert[2], *issuer;
+	STACK_OF(X509) *roots;
+};
+
+/* state.c: reads and writes the state through the sealed cell. A change is made on a copy and counts once it is written. */
+enum err state_load(struct tre *t, struct why *w) MUST_CHECK;
+enum err state_save(struct tre *t, const struct tre_state *s) MUST_CHECK;
+enum err state_objects(struct tre *t) MUST_CHECK; /* keys and certificates as library objects, anew */
+
+#endif
