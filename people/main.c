@@ -30,6 +30,19 @@ static const struct command {
 	{ "ca invite", "ROLE ID", "let somebody enrol once", "  usher --as alice ca invite registration 901-70 > reg.invite\n", ca_invite },
 	{ "ca revoke", "ROLE ID [--use tls|sign|deliver] [--reason REASON]", "revoke certificates",
 		"  usher --as alice ca revoke equipment acme:000017 --reason keyCompromise\n", ca_revoke },
+	{ "pool add", "registration|hss ID FROM COUNT", "give a role numbers: PIMSIs or IMSIs",
+		"  usher --as alice pool add registration 901-70 901700000000001 1000\n", pool_add },
+	{ "factory enrol", "FLEET --maker MAKER --count N [--first N]", "make equipments with keys and certificates",
+		"  usher --as fab factory enrol fleet --maker acme --count 10\nOne folder per equipment. Given again, it goes on where it stopped.\n", factory_enrol },
+	{ "factory order", "FLEET --registration PLMN --order ID", "order a PIMSI for every equipment and load it",
+		"  usher --as fab factory order fleet --registration 901-70 --order 2026-47\nThe same order id gives the same PIMSIs again.\n", factory_order },
+	{ "factory bind", "FLEET --registration PLMN", "bind PIMSIs, certificates and claim keys; writes FLEET/labels.csv",
+		"  usher --as fab factory bind fleet --registration 901-70\n", factory_bind },
+	{ "people add", "DLUSIM OWNER", "give an owner an account at a DLUSIM service; prints his token once",
+		"  usher --as alice people add dlusim.home.example waterworks > waterworks.token\n", people_add },
+	{ "owner claim", "FILE --dlusim ID=HOST:PORT --roots FILE --token-file FILE [--serial N]", "subscribe equipments by their labels",
+		"  usher owner claim fleet/labels.csv --dlusim dlusim.home.example=127.0.0.1:8446 --roots roots.pem --token-file waterworks.token\n"
+		"FILE: a header line, then equipment,registration,claim_key[,serial]. Safe to give again; a higher serial replaces.\n", owner_claim },
 	{ "ca list", "[ROLE [ID]]", "list certificates", "  usher --as alice ca list equipment\n", ca_list },
 };
 enum { COMMANDS = sizeof(commands) / sizeof(*commands) };

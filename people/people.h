@@ -49,5 +49,11 @@ int status_all(struct words *w);
 int ca_invite(struct words *w);
 int ca_revoke(struct words *w);
 int ca_list(struct words *w);
+int pool_add(struct words *w);
+int people_add(struct words *w);
+int factory_enrol(struct words *w);
+int factory_order(struct words *w);
+int factory_bind(struct words *w);
+int owner_claim(struct words *w);
 
 #endif

@@ -17,6 +17,10 @@ static const struct route peers_routes[] = {
 	{ 0 },
 };
 
+static const struct route discover_routes[] = {
+	{ 0 },
+};
+
 static const char tables[] =
 #include "registration.sql.h"
 	;
@@ -47,8 +51,10 @@ static enum err start(struct process *p, struct why *w)
 	e = package_selftest(w);
 	if (!e)
 		e = server_open(p->loop, &(struct server_conf){ "peers", c->listen.peers, p->tls, peers_routes, p->peers, p }, &r->peers, w);
+	if (!e)
+		e = server_open(p->loop, &(struct server_conf){ "discover", c->listen.discover, p->tls, discover_routes, p->peers, p }, &r->discover, w);
 	if (!e && !*c->discover_address)
-		snprintf(c->discover_address, sizeof(c->discover_address), "%s", c->listen.discover);
+		snprintf(c->discover_address, sizeof(c->discover_address), "%s", server_bound(r->discover));
 	return e;
 }
 
@@ -57,6 +63,7 @@ static void stop(struct process *p)
 	struct registration *r = p->own;
 
 	server_close(r->peers);
+	server_close(r->discover);
 	free(r);
 }
 

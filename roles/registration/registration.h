@@ -22,7 +22,7 @@ extern const struct conf_item conf_schema[];
 
 struct registration {
 	struct process *process;
-	struct server *peers;
+	struct server *peers, *discover;
 	struct signer signer;
 };
 

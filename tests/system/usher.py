@@ -32,7 +32,7 @@ class World:
         """Runs the command for people in the world's folder; its standard output."""
         p = subprocess.run([USHER, *words], cwd=self.dir, env=self.env, capture_output=True, text=True, input=stdin, timeout=60)
         assert p.returncode == code, f"usher {' '.join(words)}: exit {p.returncode}, expected {code}\n{p.stdout}{p.stderr}"
-        return p.stdout if code == 0 else p.stderr
+        return p.stdout if code == 0 else p.stdout + p.stderr
 
     def json(self, *words):
         return json.loads(self.usher("--json", *words))
@@ -92,3 +92,57 @@ class World:
                 f.write(self.usher("ca", "invite", role, id))
         self.usher("setup", role, dir, "--id", id, "--attestation", "pki.example=127.0.0.1:@pki/run/ports#peers", "--roots",
                    "pki/roots.pem", "--invite-file", invite, *more)
+
+    # --- a whole world: registration operator, home operator, factory, owner ---
+    def world(self, devices=2):
+        self.attestation()
+        self.enrol("factory", "fab", "acme")
+        self.enrol("registration", "reg", "901-70", "--set", "allowed=[001-01, 001-02]")
+        self.enrol("hss", "hss", "262-42")
+        self.enrol("dlusim", "dlusim", "dlusim.home.example", "--set", "operator=262-42", "--set", "dm=dm.example",
+                   "--set", "attestation=pki.example")
+        at = lambda d, name: f"127.0.0.1:@../{d}/run/ports#{name}"
+        add = lambda *words: self.usher("peer", "add", *words)
+        add("pki", "factory", "acme")
+        add("fab", "attestation", "pki.example", "--address", at("pki", "peers"))
+        add("fab", "registration", "901-70", "--address", at("reg", "peers"))
+        for d in ("reg", "hss", "dlusim"):
+            add(d, "staff", "alice")
+        add("reg", "factory", "acme")
+        add("reg", "dlusim", "dlusim.home.example")
+        add("hss", "dlusim", "dlusim.home.example")
+        add("dlusim", "registration", "901-70", "--address", at("reg", "peers"))
+        add("dlusim", "hss", "262-42", "--address", at("hss", "peers"))
+        add("dlusim", "dm", "dm.example", "--address", "127.0.0.1:9")
+        add("dlusim", "attestation", "pki.example", "--ocsp", at("pki", "ocsp"))
+        add("alice", "registration", "901-70", "--address", at("reg", "peers"))
+        add("alice", "hss", "262-42", "--address", at("hss", "peers"))
+        add("alice", "dlusim", "dlusim.home.example", "--address", at("dlusim", "peers"))
+        self.dirs = ["pki", "reg", "hss", "dlusim"]
+        self.start(*self.dirs)
+        self.usher("pool", "add", "registration", "901-70", "901700000000001", "100")
+        self.usher("pool", "add", "hss", "262-42", "262420000000001", "100")
+        self.fab = ("--as", "fab")
+        self.usher(*self.fab, "factory", "enrol", "fleet", "--maker", "acme", "--count", str(devices))
+        self.usher(*self.fab, "factory", "order", "fleet", "--registration", "901-70", "--order", "first")
+        self.usher(*self.fab, "factory", "bind", "fleet", "--registration", "901-70")
+        with open(self.path("token"), "w") as f:
+            f.write(self.usher("people", "add", "dlusim.home.example", "waterworks"))
+
+    def claim(self, file="fleet/labels.csv", *more, code=0):
+        return self.usher("owner", "claim", file, "--dlusim", "dlusim.home.example=127.0.0.1:@dlusim/run/ports#owner", "--roots",
+                          "pki/roots.pem", "--token-file", "token", *more, code=code)
+
+    def sql(self, dir, role, query):
+        import sqlite3
+        db = sqlite3.connect(f"file:{self.path(dir, role + '.db')}?mode=ro", uri=True)
+        try:
+            return db.execute(query).fetchall()
+        finally:
+            db.close()
+
+    def story(self, role, id, kind, value):
+        """What a role's audit says, as one text."""
+        dirs = {"registration": "reg", "hss": "hss", "dlusim": "dlusim", "attestation": "pki"}
+        return "\n".join(t for (t,) in self.sql(dirs[role], role, f"SELECT text FROM audit JOIN audit_about USING (seq) WHERE kind = '{kind}' "
+                                                f"AND value = '{value}' ORDER BY seq"))

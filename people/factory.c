@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Step 0 as the production line does it: enrol, order, bind. Each may be given again: what is done stays, the rest is done. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "people/people.h"
+#include "proto/est.h"
+#include "proto/json.h"
+
+enum { ROOM = 700, OUT = 8192, FLEET_MAX = 100000, BATCH = 100, NAME = 96 };
+
+struct fleet {
+	struct asker *asker;
+	const struct peer *peer;
+	const char *dir;
+	char program[ROOM];
+	size_t n;
+	char (*name)[NAME]; /* folders in dir, sorted: "acme_000001" */
+};
+
+/* --- the equipment's doors, one call each --- */
+
+static int equipment_program(char path[ROOM])
+{
+	char self[600];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	self[n > 0 ? n : 0] = 0;
+	slash = strrchr(self, '/');
+	if (slash)
+		*slash = 0;
+	snprintf(path, ROOM, "%s/usher-equipment", self);
+	if (access(path, X_OK))
+		snprintf(path, ROOM, "%s/../roles/equipment/usher-equipment", self);
+	if (access(path, X_OK))
+		snprintf(path, ROOM, "usher-equipment");
+	return 1;
+}
+
+/* What it prints, without the line's end; NULL after it has said why on standard error. */
+static char *door(const struct fleet *f, const char *name, const char *dir, const char *argument, char out[OUT])
+{
+	int pipes[2], status = 0;
+	size_t n = 0;
+	ssize_t got;
+	pid_t pid;
+
+	if (pipe2(pipes, O_CLOEXEC))
+		return NULL;
+	pid = fork();
+	if (!pid) {
+		dup2(pipes[1], STDOUT_FILENO);
+		execlp(f->program, "usher-equipment", name, dir, argument, (char *)NULL);
+		_exit(127);
+	}
+	close(pipes[1]);
+	while (n + 1 < OUT && (got = read(pipes[0], out + n, OUT - 1 - n)) > 0)
+		n += (size_t)got;
+	close(pipes[0]);
+	out[n] = 0;
+	out[strcspn(out, "\n")] = 0;
+	return pid > 0 && waitpid(pid, &status, 0) == pid && !status ? out : NULL;
+}
+
+/* --- files beside the tre --- */
+
+static int file_write(const char *path, struct bytes b)
+{
+	FILE *f = fopen(path, "we");
+	int ok = f && !fchmod(fileno(f), 0600) && fwrite(b.p, 1, b.n, f) == b.n && !fflush(f) && !fsync(fileno(f));
+
+	if (f)
+		fclose(f);
+	return ok ? DONE : sorry("%s: %s", path, strerror(errno));
+}
+
+static int file_text(const char *dir, const char *name, char *dst, size_t cap)
+{
+	char path[ROOM];
+	FILE *f;
+	size_t n;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "re");
+	n = f ? fread(dst, 1, cap - 1, f) : 0;
+	if (f)
+		fclose(f);
+	dst[n] = 0;
+	dst[strcspn(dst, "\n")] = 0;
+	return n > 0;
+}
+
+static void progress(const char *what, size_t i, size_t n)
+{
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "\r%s %zu of %zu%s", what, i, n, i == n ? "\n" : "");
+}
+
+static const struct peer *only_peer(struct asker *a, const char *role, const char *id)
+{
+	const struct peer *found = NULL;
+
+	for (size_t i = 0; i < peers_count(asker_peers(a)); i++) {
+		const struct peer *p = peers_at(asker_peers(a), i);
+
+		if (!strcmp(p->party.role, role) && (!id || !strcmp(p->party.id, id)))
+			found = p;
+	}
+	if (!found)
+		sorry("this folder knows no %s %s; `usher peer add DIR %s ID --address HOST:PORT`", role, id ? id : "", role);
+	return found;
+}
+
+static int is_equipment(const struct dirent *d)
+{
+	return d->d_name[0] != '.' && strchr(d->d_name, '_') && strlen(d->d_name) < NAME;
+}
+
+static int fleet_open(struct fleet *f, struct words *w, const char *dir, const char *role, const char *id)
+{
+	struct dirent **d = NULL;
+	int n;
+
+	f->dir = dir;
+	f->asker = asker_open(w, NULL);
+	f->peer = f->asker ? only_peer(f->asker, role, id) : NULL;
+	if (!f->peer || !equipment_program(f->program))
+		return 0;
+	n = scandir(dir, &d, is_equipment, alphasort);
+	f->name = calloc(n > 0 ? (size_t)n : 1, sizeof(*f->name));
+	for (int i = 0; i < n; i++) {
+		if (f->name)
+			snprintf(f->name[f->n++], NAME, "%s", d[i]->d_name);
+		free(d[i]);
+	}
+	free(d);
+	return f->name != NULL;
+}
+
+static int fleet_close(struct fleet *f, int code)
+{
+	asker_close(f->asker);
+	free(f->name);
+	return code;
+}
+
+/* Folder names stand for ids: the maker's colon is an underscore there. */
+static void id_of(const char *name, char id[NAME])
+{
+	snprintf(id, NAME, "%s", name);
+	*strchr(id, '_') = ':';
+}
+
+/* --- enrol --- */
+
+static int est(struct fleet *f, const char *csr, const char *path)
+{
+	struct request q = { .method = "POST", .address = f->peer->address, .path = "/.well-known/est/simpleenroll", .peer_role = "attestation",
+		.peer_id = f->peer->party.id, .type = "application/pkcs10", .body = bytes_text(csr) };
+	struct response r;
+	STACK_OF(X509) *certs = NULL;
+	struct why w = { "" };
+	char why[320];
+	enum err e = asker_ask(f->asker, &q, &r);
+
+	if (e)
+		return sorry("attestation %s: %s", f->peer->party.id, r.why.text);
+	if (r.status != 200) {
+		json_why(r.body, why, sizeof(why));
+		return sorry("attestation %s refuses (%d): %s", f->peer->party.id, r.status, why);
+	}
+	if (est_certs_read(r.body, &certs) || sk_X509_num(certs) < 2)
+		e = fail(&w, ERR_FORMAT, "attestation %s answers no certificates", f->peer->party.id);
+	if (!e)
+		e = cert_save(path, (X509 *[]){ sk_X509_value(certs, 0), sk_X509_value(certs, 1) }, 2, &w);
+	sk_X509_pop_free(certs, X509_free);
+	return e ? sorry("%s", w.text) : DONE;
+}
+
+static int enrol_one(struct fleet *f, const char *dir, const char *id, const char *roots)
+{
+	static const char *const keys[] = { "attest", "deliver" };
+	char out[OUT], path[ROOM];
+
+	snprintf(path, sizeof(path), "%s/label", dir);
+	if (!access(path, F_OK))
+		return DONE; /* the label is the last step */
+	snprintf(path, sizeof(path), "%s/tre.key", dir);
+	if (access(path, F_OK) && !door(f, "make", dir, id, out))
+		return FAILED;
+	if (!door(f, "load-roots", dir, roots, out))
+		return FAILED;
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s.pem", dir, keys[i]);
+		if (!door(f, "csr", dir, keys[i], out) || est(f, out, path) || !door(f, "load-cert", dir, path, out))
+			return FAILED;
+	}
+	if (!door(f, "label", dir, NULL, out))
+		return FAILED;
+	snprintf(path, sizeof(path), "%s/label", dir);
+	return file_write(path, bytes_text(out));
+}
+
+int factory_enrol(struct words *w)
+{
+	const char *maker = words_option(w, "maker"), *first = words_option(w, "first"), *count = words_option(w, "count");
+	struct fleet f = { 0 };
+	int64_t from = 1, n = 0;
+	char dir[ROOM], id[NAME], roots[ROOM];
+	int code = DONE;
+
+	if (!words_left(w, 1, "factory enrol FLEET --maker MAKER --count N [--first N]"))
+		return USAGE;
+	if (!maker || !count || text_number(count, 1, FLEET_MAX, &n) || (first && text_number(first, 1, 999999, &from)) || strlen(maker) > 32)
+		return sorry("needed: --maker MAKER --count N (1 to %d) [--first N]", FLEET_MAX), USAGE;
+	if (mkdir(w->v[0], 0700) && errno != EEXIST)
+		return sorry("%s: %s", w->v[0], strerror(errno));
+	if (!fleet_open(&f, w, w->v[0], "attestation", NULL))
+		return fleet_close(&f, FAILED);
+	snprintf(roots, sizeof(roots), "%s/roots.pem", w->as);
+	for (int64_t i = 0; i < n && !code; i++) {
+		snprintf(id, sizeof(id), "%s:%06lld", maker, (long long)(from + i));
+		snprintf(dir, sizeof(dir), "%s/%s_%06lld", w->v[0], maker, (long long)(from + i));
+		code = enrol_one(&f, dir, id, roots);
+		progress("enrolled", (size_t)i + 1, (size_t)n);
+	}
+	if (!code)
+		printf("%lld equipments of %s enrolled in %s\n", (long long)n, maker, w->v[0]);
+	return fleet_close(&f, code);
+}
+
+/* --- order --- */
+
+static json_t *pem_json(const char *dir, const char *name, int which)
+{
+	char path[ROOM];
+	STACK_OF(X509) *chain = NULL;
+	X509 *leaf = NULL;
+	uint8_t *der = NULL;
+	int n = -1;
+	json_t *v = NULL;
+
+	snprintf(path, sizeof(path), "%s/%s.pem", dir, name);
+	if (!cert_load(path, &leaf, &chain, NULL))
+		n = i2d_X509(which ? sk_X509_value(chain, 0) : leaf, &der);
+	if (n > 0)
+		v = json_b64(BYTES(der, n));
+	OPENSSL_free(der);
+	X509_free(leaf);
+	sk_X509_pop_free(chain, X509_free);
+	return v;
+}
+
+static int order_take(struct fleet *f, json_t *one)
+{
+	const char *equipment = json_string_value(json_object_get(one, "equipment"));
+	char dir[ROOM], path[ROOM + 16], name[NAME], out[OUT];
+	uint8_t der[8192];
+	size_t n = 0;
+
+	if (!equipment || strlen(equipment) >= NAME || !strchr(equipment, ':') || json_get_b64(one, "order", der, sizeof(der), &n, NULL))
+		return sorry("registration answers an order that cannot be read");
+	snprintf(name, sizeof(name), "%s", equipment);
+	*strchr(name, ':') = '_';
+	snprintf(dir, sizeof(dir), "%s/%s", f->dir, name);
+	snprintf(path, sizeof(path), "%s/order.der", dir);
+	if (file_write(path, BYTES(der, n)) || !door(f, "load-order", dir, path, out))
+		return FAILED;
+	snprintf(path, sizeof(path), "%s/pimsi", dir);
+	return file_write(path, bytes_text(out));
+}
+
+static int order_batch(struct fleet *f, const char *order, size_t from, size_t to)
+{
+	json_t *list = json_array(), *o, *one;
+	char dir[ROOM], id[NAME], name[160];
+	size_t i;
+	int code = DONE;
+
+	snprintf(name, sizeof(name), "%s.%zu", order, from / BATCH);
+	for (i = from; i < to; i++) {
+		snprintf(dir, sizeof(dir), "%s/%s", f->dir, f->name[i]);
+		id_of(f->name[i], id);
+		json_array_append_new(list, json_pack("{s:s, s:o?}", "equipment", id, "delivery", pem_json(dir, "deliver", 0)));
+	}
+	snprintf(dir, sizeof(dir), "%s/%s", f->dir, f->name[from]);
+	o = asker_json(f->asker, f->peer, "/v1/manufacture/order", json_pack("{s:s, s:o?, s:o}", "order", name, "issuer",
+		pem_json(dir, "deliver", 1), "equipments", list), NULL);
+	if (!o)
+		return FAILED;
+	json_array_foreach(json_object_get(o, "equipments"), i, one)
+		if (!code)
+			code = order_take(f, one);
+	json_decref(o);
+	return code;
+}
+
+int factory_order(struct words *w)
+{
+	const char *registration = words_option(w, "registration"), *order = words_option(w, "order");
+	struct fleet f = { 0 };
+	int code = DONE;
+
+	if (!words_left(w, 1, "factory order FLEET --registration PLMN --order ID"))
+		return USAGE;
+	if (!registration || !order || strlen(order) > 48)
+		return sorry("needed: --registration PLMN and --order ID (at most 48 characters; the same id again gives the same PIMSIs)"), USAGE;
+	if (!fleet_open(&f, w, w->v[0], "registration", registration))
+		return fleet_close(&f, FAILED);
+	for (size_t i = 0; i < f.n && !code; i += BATCH) {
+		code = order_batch(&f, order, i, i + BATCH < f.n ? i + BATCH : f.n);
+		progress("ordered", i + BATCH < f.n ? i + BATCH : f.n, f.n);
+	}
+	if (!code)
+		printf("%zu PIMSIs of %s loaded in %s\n", f.n, registration, w->v[0]);
+	return fleet_close(&f, code);
+}
+
+/* --- bind, and the labels --- */
+
+static int bindings_answer(json_t *o)
+{
+	json_t *one;
+	size_t i;
+	int code = DONE;
+
+	json_array_foreach(json_object_get(o, "bindings"), i, one) {
+		const char *result = json_string_value(json_object_get(one, "result"));
+
+		if (!result || strcmp(result, "bound"))
+			code = sorry("PIMSI %s: %s", json_string_value(json_object_get(one, "pimsi")), json_string_value(json_object_get(one, "why")));
+	}
+	return code;
+}
+
+static int bind_batch(struct fleet *f, size_t from, size_t to, FILE *labels)
+{
+	json_t *list = json_array(), *o;
+	int code;
+
+	for (size_t i = from; i < to; i++) {
+		char dir[ROOM], id[NAME], pimsi[32], label[64], hash[OUT];
+
+		snprintf(dir, sizeof(dir), "%s/%s", f->dir, f->name[i]);
+		id_of(f->name[i], id);
+		if (!file_text(dir, "pimsi", pimsi, sizeof(pimsi)) || !file_text(dir, "label", label, sizeof(label))
+			|| !door(f, "hash", dir, NULL, hash)) {
+			json_decref(list);
+			return sorry("%s: no PIMSI or label; run `usher factory enrol` and `usher factory order` first", dir);
+		}
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "pimsi", pimsi, "equipment", id, "certificate", hash, "claim_key", label));
+		fprintf(labels, "%s,%s,%s\n", id, f->peer->party.id, label);
+	}
+	o = asker_json(f->asker, f->peer, "/v1/manufacture/bind", json_pack("{s:o}", "bindings", list), NULL);
+	code = o ? bindings_answer(o) : FAILED;
+	json_decref(o);
+	return code;
+}
+
+int factory_bind(struct words *w)
+{
+	const char *registration = words_option(w, "registration");
+	struct fleet f = { 0 };
+	char path[ROOM];
+	FILE *labels = NULL;
+	int code = DONE;
+
+	if (!words_left(w, 1, "factory bind FLEET --registration PLMN"))
+		return USAGE;
+	if (!registration)
+		return sorry("needed: --registration PLMN"), USAGE;
+	if (fleet_open(&f, w, w->v[0], "registration", registration)) {
+		snprintf(path, sizeof(path), "%s/labels.csv", w->v[0]);
+		labels = fopen(path, "we");
+	}
+	if (!labels)
+		return fleet_close(&f, FAILED);
+	fchmod(fileno(labels), 0600);
+	fprintf(labels, "equipment,registration,claim_key\n");
+	for (size_t i = 0; i < f.n && !code; i += BATCH)
+		code = bind_batch(&f, i, i + BATCH < f.n ? i + BATCH : f.n, labels);
+	fclose(labels);
+	if (!code)
+		printf("%zu equipments bound; their labels are in %s\n", f.n, path);
+	return fleet_close(&f, code);
+}

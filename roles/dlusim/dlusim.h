@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+#ifndef USHER_ROLES_DLUSIM_H
+#define USHER_ROLES_DLUSIM_H
+/*
+ * DLUSIM service of a home operator (R1-R4): takes owners' orders, registers the route at the registration operator and the
+ * IMSI at the HSS. It never sees a claim key, and later carries packages that it cannot read.
+ */
+#include "core/audit.h"
+#include "core/process.h"
+#include "proto/json.h"
+#include "proto/object.h"
+
+struct conf {
+	char role[ROLE_MAX], id[ID_MAX], log[8];
+	struct {
+		char peers[300], equipment[300], owner[300];
+	} listen;
+	char operator[PLMN_TEXT], dm[ID_MAX], attestation[ID_MAX], equipment_address[300];
+	int64_t patience;
+};
+extern const struct conf_item conf_schema[];
+
+struct dlusim {
+	struct process *process;
+	struct server *peers, *owner, *equipment;
+};
+
+enum { COUNT_ORDERS, COUNT_SUBSCRIBED, COUNT_REFUSED };
+
+/* people.c: owners' accounts */
+void people_add(struct ask *a, void *process);      /* POST /v1/people, staff */
+void people_me(struct ask *a, void *process);       /* GET /v1/people, owner */
+/* The owner of the bearer token, then next(a, process, owner); else 401. */
+void people_ask(struct ask *a, void *process, void (*next)(struct ask *a, void *process, const char *owner));
+/* subscribe.c: step 1 */
+void subscribe_rows(struct ask *a, void *process);  /* POST /v1/subscribe */
+void subscribe_one(struct ask *a, void *process);   /* GET /v1/subscribe/<equipment> */
+enum err subscribe_status(struct tx *tx, json_t *into, void *process);
+extern const struct errand_rule subscribe_rules[];
+extern const char *const subscribe_settled[];
+enum err subscribe_refused(struct tx *tx, const struct errand *e);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+#ifndef USHER_ROLES_HSS_H
+#define USHER_ROLES_HSS_H
+/*
+ * Home operator's HSS (R3, R16): IMSIs and their keys, made when an equipment is booked; later it seals them into packages
+ * and answers vectors. A K exists here and in one tre.
+ */
+#include "core/audit.h"
+#include "core/process.h"
+#include "proto/cms.h"
+#include "proto/json.h"
+
+struct conf {
+	char role[ROLE_MAX], id[ID_MAX], log[8];
+	struct {
+		char peers[300], gsup[300], access[300];
+	} listen;
+};
+extern const struct conf_item conf_schema[];
+
+struct hss {
+	struct process *process;
+	struct server *peers;
+	struct signer signer;
+	char signer_hash[65]; /* SHA-256 of the package signer's SPKI */
+};
+
+enum { COUNT_BOOKED, COUNT_BOOKINGS_REFUSED };
+
+/* subscribe.c: step 1 */
+void subscribe_signer(struct ask *a, void *process);  /* POST /v1/signer */
+void subscribe_book(struct ask *a, void *process);    /* POST /v1/subscribe */
+enum err subscribe_open(struct hss *h, struct why *w) MUST_CHECK;
+/* pool.c: the numbers */
+void pool_add(struct ask *a, void *process);          /* POST /v1/pool */
+enum err pool_status(struct tx *tx, json_t *into, void *process);
+/* In tx: the lowest allocated IMSI gets a new K and OPc and is prepared for equipment. ERR_LIMIT: none is left. */
+enum err pool_prepare(struct tx *tx, const char *equipment, char imsi[DIGITS_MAX]) MUST_CHECK;
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* Wiring: what the HSS serves. It calls nobody. */
+#include <stdlib.h>
+
+#include "package/package.h"
+#include "roles/hss/hss.h"
+
+enum { DLUSIM = 5, STAFF = 9, JSON_BODY = 16 * 1024 };
+
+static const struct route peers_routes[] = {
+	{ "POST", "/v1/signer", WHO(DLUSIM), JSON_BODY, subscribe_signer },
+	{ "POST", "/v1/subscribe", WHO(DLUSIM), JSON_BODY, subscribe_book },
+	{ "POST", "/v1/pool", WHO(STAFF), JSON_BODY, pool_add },
+	DESK_ROUTES,
+	{ 0 },
+};
+
+static const char tables[] =
+#include "hss.sql.h"
+	;
+static const char *const upgrades[] = { tables, NULL };
+static const struct store_schema schema = { upgrades };
+
+static const struct metric metrics[] = {
+	[COUNT_BOOKED] = { "usher_hss_booked_total", "Bookings taken.", 0 },
+	[COUNT_BOOKINGS_REFUSED] = { "usher_hss_bookings_refused_total", "Bookings refused.", 0 },
+	{ 0 },
+};
+static const char *const kinds[] = { "imsi", "equipment", "certificate", "owner", "pool", NULL };
+static const char *const aliases[] = { "imsi", "equipment", "certificate", NULL };
+
+static enum err start(struct process *p, struct why *w)
+{
+	struct conf *c = p->conf;
+	struct hss *h = calloc(1, sizeof(*h));
+	enum err e;
+
+	if (!h)
+		return ERR_NOMEM;
+	p->own = h;
+	h->process = p;
+	h->signer = (struct signer){ p->sign_cert, p->sign_issuer, p->sign_key };
+	e = package_selftest(w);
+	if (!e)
+		e = subscribe_open(h, w);
+	if (!e)
+		e = server_open(p->loop, &(struct server_conf){ "peers", c->listen.peers, p->tls, peers_routes, p->peers, p }, &h->peers, w);
+	return e;
+}
+
+static void stop(struct process *p)
+{
+	struct hss *h = p->own;
+
+	server_close(h->peers);
+	free(h);
+}
+
+static const struct role hss = {
+	.name = "hss",
+	.about = "holds IMSIs and their keys, seals them into packages, answers vectors",
+	.schema = conf_schema,
+	.conf_size = sizeof(struct conf),
+	.tables = &schema,
+	.metrics = metrics,
+	.kinds = kinds,
+	.aliases = aliases,
+	.status = pool_status,
+	.signs = 1,
+	.start = start,
+	.stop = stop,
+};
+
+int main(int argc, char **argv)
+{
+	return process_main(argc, argv, &hss);
+}

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""R8 R9 R14 P1: keys made in the equipment, certificates, PIMSI and K sealed to it, binding."""
+import os, sys
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
+from usher import World
+
+with World() as w:
+    w.world(devices=3)
+    rows = w.sql("reg", "registration", "SELECT pimsi, equipment, state FROM pimsi WHERE state <> 'free' ORDER BY pimsi")
+    assert rows == [(f"90170000000000{i}", f"acme:00000{i}", "bound") for i in (1, 2, 3)], rows
+    # the same order again: the same PIMSIs; another set under the same id: refused
+    w.usher(*w.fab, "factory", "order", "fleet", "--registration", "901-70", "--order", "first")
+    assert w.sql("reg", "registration", "SELECT COUNT(*) FROM pimsi WHERE state <> 'free'") == [(3,)]
+    w.usher(*w.fab, "factory", "enrol", "fleet", "--maker", "acme", "--count", "1", "--first", "9")
+    err = w.usher(*w.fab, "factory", "order", "fleet", "--registration", "901-70", "--order", "first", code=1)
+    assert "order first.0 was given before with other equipments" in err, err
+    # another maker's equipment is refused by the CA, by name
+    err = w.usher(*w.fab, "factory", "enrol", "other", "--maker", "rival", "--count", "1", code=1)
+    assert "may not have a certificate for equipment rival:000001" in err, err
+    # two certificates of the devices CA per equipment, without end
+    certs = w.json("ca", "list", "equipment", "acme:000001")["certificates"]
+    assert sorted(c["use"] for c in certs) == ["deliver", "sign"] and {c["issuer"] for c in certs} == {"devices"}
+    # the claim key is told once
+    import subprocess
+    from usher import BUILD
+    p = subprocess.run([os.path.join(BUILD, "roles/equipment/usher-equipment"), "label", w.path("fleet/acme_000001")], capture_output=True, text=True)
+    assert p.returncode == 1 and "has told its claim key" in p.stderr, p
+    # an order for another equipment does not load
+    p = subprocess.run([os.path.join(BUILD, "roles/equipment/usher-equipment"), "load-order", w.path("fleet/acme_000009"),
+                        w.path("fleet/acme_000001/order.der")], capture_output=True, text=True)
+    assert p.returncode == 1 and "the order is for acme:000001, this is acme:000009" in p.stderr, p
+    assert "issued PIMSI 901700000000001 to acme:000001" in w.story("registration", "901-70", "equipment", "acme:000001")
+print("ok")
