@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* GSUP by range of identities (DESIGN 3, row 3): the range decides whom we ask, and whom we believe. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "roles/visited/visited.h"
+
+const struct peer *router_peer(const struct visited *v, const char *id)
+{
+	const struct peer *p = peers_by_range(v->process->peers, id);
+
+	return p && *p->gsup ? p : NULL;
+}
+
+static struct gsup_link *link_of(const struct visited *v, const struct peer *p)
+{
+	for (size_t i = 0; i < v->links; i++) {
+		const struct party *q = gsup_party(v->link[i]);
+
+		if (!strcmp(q->id, p->party.id) && !strcmp(q->role, p->party.role))
+			return v->link[i];
+	}
+	return NULL;
+}
+
+static void refuse(struct visited *v, const struct gsup *m, uint8_t cause)
+{
+	struct gsup no = { .type = gsup_error_of(m->type), .cause = cause, .cancel_type = -1 };
+
+	memcpy(no.imsi, m->imsi, sizeof(no.imsi));
+	log_hop(LOG_WARN, "router", "id=%s act=\"%s\" cause=%d why=\"%s\"", m->imsi, gsup_name(m->type), cause, gmm_cause_text(cause));
+	if (gsup_is_request(m->type))
+		attach_gsup(v, &no);
+}
+
+void router_ask(struct visited *v, const struct gsup *m)
+{
+	const struct peer *p = router_peer(v, m->imsi);
+	struct gsup_link *l = p ? link_of(v, p) : NULL;
+
+	desk_count(v->process->desk, COUNT_ROUTED, 1);
+	if (!p)
+		refuse(v, m, CAUSE_PLMN_NOT_ALLOWED);
+	else if (!l || gsup_send(l, m))
+		refuse(v, m, CAUSE_NETWORK_FAILURE);
+}
+
+/* What a server says about identities outside its range is dropped: else any operator could detach another's. */
+static void message(struct gsup_link *l, const struct gsup *m, void *arg)
+{
+	struct visited *v = arg;
+	const struct peer *p = router_peer(v, m->imsi);
+	const struct party *from = gsup_party(l);
+
+	if (!p || strcmp(p->party.id, from->id) || strcmp(p->party.role, from->role)) {
+		log_hop(LOG_WARN, "router", "id=%s peer=%s/%s act=\"refuse %s\" why=\"not its range\"", m->imsi, from->role, from->id, gsup_name(m->type));
+		desk_count(v->process->desk, COUNT_OUT_OF_RANGE, 1);
+		return;
+	}
+	attach_gsup(v, m);
+}
+
+enum err router_open(struct visited *v)
+{
+	size_t n = peers_count(v->process->peers);
+
+	v->link = calloc(n ? n : 1, sizeof(*v->link));
+	if (!v->link)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++) {
+		const struct peer *p = peers_at(v->process->peers, i);
+		struct gsup_client c = { p->gsup, p->party.role, p->party.id, v->process->id, { NULL, message, NULL }, v };
+		enum err e = *p->gsup ? gsup_dial(v->process->loop, v->process->tls, &c, v->link + v->links) : OK;
+
+		if (e)
+			return e;
+		v->links += *p->gsup != 0;
+	}
+	return OK;
+}
+
+void router_close(struct visited *v)
+{
+	for (size_t i = 0; i < v->links; i++)
+		gsup_hang_up(v->link[i]);
+	free(v->link);
+}
