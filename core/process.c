@@ -197,12 +197,13 @@ static void close_all(struct process *p, const struct role *r)
 {
 	outbox_stop(p->outbox);
 	http_close(p->http);
-	store_close(p->store); /* what waits is committed and told, while everything it refers to is there */
+	store_stop(p->store); /* what waits is committed and told, while everything it refers to is there */
 	if (p->own)
 		r->stop(p);
 	errands_close(p->errands);
 	outbox_close(p->outbox);
 	desk_close(p->desk);
+	store_close(p->store);
 	if (p->loop)
 		loop_free(p->loop);
 	tls_close(p->tls);

@@ -560,19 +560,26 @@ enum err store_open(struct loop *l, const char *path, const struct store_schema 
 	return OK;
 }
 
+void store_stop(struct store *s)
+{
+	if (!s || s->stop)
+		return;
+	memset(s->listener, 0, sizeof(s->listener));
+	pthread_mutex_lock(&s->lock);
+	s->stop = 1;
+	pthread_cond_signal(&s->more);
+	pthread_mutex_unlock(&s->lock);
+	if (s->running)
+		pthread_join(s->thread, NULL);
+	if (s->loop)
+		loop_flush(s->loop);
+}
+
 void store_close(struct store *s)
 {
 	if (!s)
 		return;
-	memset(s->listener, 0, sizeof(s->listener));
-	if (s->running) {
-		pthread_mutex_lock(&s->lock);
-		s->stop = 1;
-		pthread_cond_signal(&s->more);
-		pthread_mutex_unlock(&s->lock);
-		pthread_join(s->thread, NULL);
-		loop_flush(s->loop);
-	}
+	store_stop(s);
 	for (int i = 0; i < STATEMENTS; i++)
 		if (s->cache[i].sql)
 			sqlite3_finalize(s->cache[i].stmt);

@@ -27,7 +27,8 @@ struct store_schema {
  * (audit, outbox, errand) are part of every database. */
 enum err store_open(struct loop *l, const char *path, const struct store_schema *s, int inline_, struct store **out,
 	struct why *w) MUST_CHECK;
-void store_close(struct store *s); /* runs what waits, then stops */
+void store_stop(struct store *s);  /* runs what waits and tells it; a later store_run is told ERR_UNAVAILABLE at once */
+void store_close(struct store *s); /* store_stop, and frees */
 void store_run(struct store *s, tx_fn fn, void *arg, store_done done /* may be NULL */);
 /* Waits for the commit; only at start-up, before the loop runs, and in tests. */
 enum err store_run_now(struct store *s, tx_fn fn, void *arg) MUST_CHECK;

@@ -98,6 +98,17 @@ static int file_text(const char *dir, const char *name, char *dst, size_t cap)
 	return n > 0;
 }
 
+static int file_copy(const char *from, const char *to)
+{
+	char text[OUT];
+	FILE *f = fopen(from, "re");
+	size_t n = f ? fread(text, 1, sizeof(text), f) : 0;
+
+	if (f)
+		fclose(f);
+	return n && n < sizeof(text) ? file_write(to, BYTES(text, n)) : sorry("%s: cannot be read", from);
+}
+
 static void progress(const char *what, size_t i, size_t n)
 {
 	if (isatty(STDERR_FILENO))
@@ -196,7 +207,8 @@ static int enrol_one(struct fleet *f, const char *dir, const char *id, const cha
 	snprintf(path, sizeof(path), "%s/tre.key", dir);
 	if (access(path, F_OK) && !door(f, "make", dir, id, out))
 		return FAILED;
-	if (!door(f, "load-roots", dir, roots, out))
+	snprintf(path, sizeof(path), "%s/roots.pem", dir); /* the agent's, for TLS */
+	if (!door(f, "load-roots", dir, roots, out) || file_copy(roots, path))
 		return FAILED;
 	for (int i = 0; i < 2; i++) {
 		snprintf(path, sizeof(path), "%s/%s.pem", dir, keys[i]);

@@ -5,6 +5,7 @@
  * The equipment's three parts know each other by these doors only. The tre alone is trusted: it holds keys, checks what
  * comes in by its signature and its place in the order, and never signs bytes handed to it.
  */
+#include "core/loop.h"
 #include "proto/cms.h"
 
 enum { SLOT_PIMSI_MAX = 4 };
@@ -33,5 +34,38 @@ enum err tre_certificate_hash(const struct tre *t, uint8_t hash[32]) MUST_CHECK;
 /* The i-th order's readable part. ERR_MISSING. */
 enum err tre_order(const struct tre *t, int slot, struct order *out) MUST_CHECK;
 int tre_orders(const struct tre *t);
+
+/*
+ * The USIM of a slot, as APDUs (TS 31.102): SELECT and READ BINARY of EF IMSI, AUTHENTICATE in 3G context. answer has room
+ * for 256 octets; *n includes the status word. The PIMSI's vectors for discover (AMF 0001) are not answered here.
+ */
+enum err tre_apdu(struct tre *t, int slot, struct bytes apdu, uint8_t answer[256], size_t *n) MUST_CHECK;
+/* Answers a challenge of discover: nonce = base64(RAND || AUTN) and realm as received; line: the Authorization header's
+ * value, with auts if the sequence number was not fresh. nonce "": the first request. ERR_AUTH: not our operator. */
+enum err tre_discover(struct tre *t, int slot, const char *realm, const char *uri, const char *nonce, char *line, size_t cap, struct why *w) MUST_CHECK;
+/* Takes a discover answer: signed by the order's operator, for this PIMSI, equipment and certificate, with our nonce, a right
+ * claim proof, and no lower claim serial. out (may be NULL) gets what the agent may read. */
+enum err tre_route(struct tre *t, struct bytes der, struct discover_answer *out, struct why *w) MUST_CHECK;
+
+/* --- the modem --- */
+struct modem;
+struct modem_path {
+	char plmn[PLMN_TEXT];
+	char proxy[300], token[48];   /* CONNECT host:port, bearer */
+	int64_t sent, received;       /* octets of signalling so far, UDP payload */
+	int round_trips;
+};
+struct modem_events {
+	void (*up)(const struct modem_path *p, void *arg);
+	void (*failed)(enum err e, const char *why, void *arg);  /* every network was tried */
+	void (*lost)(const char *why, void *arg);                /* the network detached us */
+	void (*step)(const char *what, void *arg);               /* for people: "heard 001-01", "refused by ...: cause" */
+};
+enum err modem_open(struct loop *l, struct tre *t, const char (*frequency)[300], size_t n, const struct modem_events *events, void *arg,
+	struct modem **out) MUST_CHECK;
+/* Looks for a network that slot may use and that takes it; ends in up or failed. */
+void modem_up(struct modem *m, int slot);
+void modem_down(struct modem *m); /* detaches */
+void modem_close(struct modem *m);
 
 #endif

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The equipment as a program. Its factory doors serve the production line (`usher factory`); the rest is the equipment's life. */
+#include <dirent.h>
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/conf.h"
 #include "core/log.h"
-#include "roles/equipment/doors.h"
+#include "roles/equipment/agent/agent.h"
 
 enum { FILE_ROOM = 64 * 1024 };
 
@@ -147,10 +149,118 @@ static const struct door {
 };
 enum { DOORS = sizeof(doors) / sizeof(*doors) };
 
+/* --- the equipment's life --- */
+
+enum { FLEET_MAX = 20000, FREQUENCIES = 32 };
+
+struct conf {
+	struct conf_list frequency; /* of char[300] */
+};
+static const struct conf_item frequency_item[] = {
+	{ NULL, CONF_ADDRESS, 0, 300, 0, 0, NULL, "a cell's host:port", 0, NULL, 0 },
+};
+static const struct conf_item schema[] = {
+	{ "frequencies", CONF_LIST, CONF_AT(struct conf, frequency), 0, FREQUENCIES, NULL, "where to listen for networks, in order; never PLMNs", 0,
+		frequency_item, 300 },
+	CONF_END,
+};
+
+struct fleet {
+	struct loop *loop;
+	struct conf conf;
+	struct agent **agent;
+	size_t n, left;
+};
+
+static void one_ended(struct agent *a, void *arg)
+{
+	struct fleet *f = arg;
+
+	(void)a;
+	if (!--f->left)
+		loop_stop(f->loop, 0);
+}
+
+/* equipment.yaml of the equipment's folder, or of the fleet's. */
+static enum err conf_find(const char *dir, struct conf *c, struct why *w)
+{
+	char path[700];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/equipment.yaml", dir);
+	f = fopen(path, "re");
+	if (!f)
+		return fail(w, ERR_MISSING, "%s is missing; write `frequencies: [host:port, ...]` into it", path);
+	fclose(f);
+	return conf_read(path, dir, schema, c, w);
+}
+
+static enum err start(struct fleet *f, const char *dir, int until, struct why *w)
+{
+	struct agent_conf c = { f->loop, dir, (const char (*)[300])f->conf.frequency.item, f->conf.frequency.n, until, one_ended, f };
+	enum err e = agent_open(&c, f->agent + f->n, w);
+
+	if (!e) {
+		f->n++;
+		f->left++;
+	}
+	return e;
+}
+
+static int is_equipment(const struct dirent *d)
+{
+	return d->d_name[0] != '.' && strchr(d->d_name, '_') != NULL;
+}
+
+static enum err start_fleet(struct fleet *f, const char *dir, int until, struct why *w)
+{
+	struct dirent **names = NULL;
+	int n = scandir(dir, &names, is_equipment, alphasort);
+	enum err e = n > 0 && n <= FLEET_MAX ? OK : fail(w, ERR_MISSING, "%s: no equipment in it", dir);
+
+	for (int i = 0; i < n; i++) {
+		char path[700];
+
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]->d_name);
+		if (!e)
+			e = start(f, path, until, w);
+		free(names[i]);
+	}
+	free(names);
+	return e;
+}
+
+static int live(int fleet, const char *dir, int until)
+{
+	struct fleet f = { .agent = calloc(FLEET_MAX, sizeof(struct agent *)) };
+	struct line l = { dir, NULL, { "" } };
+	int code = 1;
+	enum err e = f.agent ? loop_new(&f.loop) : ERR_NOMEM;
+
+	if (!e)
+		e = conf_find(dir, &f.conf, &l.why);
+	if (!e)
+		e = fleet ? start_fleet(&f, dir, until, &l.why) : start(&f, dir, until, &l.why);
+	if (!e)
+		code = loop_run(f.loop);
+	else
+		sorry(&l, e);
+	for (size_t i = 0; i < f.n; i++)
+		agent_close(f.agent[i]);
+	conf_free(schema, &f.conf);
+	if (f.loop)
+		loop_free(f.loop);
+	free(f.agent);
+	return code;
+}
+
 static int usage(FILE *out, int code)
 {
 	fprintf(out, "usher-equipment: a machine with a trusted environment, a modem and an agent\n\n"
-		"usage: usher-equipment make DIR ID        a new equipment: keys that never leave its tre\n");
+		"usage: usher-equipment run DIR            lives: attaches, asks where to go; DIR/equipment.yaml holds its frequencies\n"
+		"       usher-equipment run-fleet DIR      all equipments in DIR's folders in one process; DIR/equipment.yaml\n"
+		"       usher-equipment discover[-fleet] DIR   the same, and ends when the DLUSIM service is known\n"
+		"       usher-equipment make DIR ID        a new equipment: keys that never leave its tre\n");
 	for (int i = 0; i < DOORS; i++)
 		fprintf(out, "       usher-equipment %s DIR %-14s %s\n", doors[i].name, doors[i].argument ? doors[i].argument : "", doors[i].about);
 	return code;
@@ -170,6 +280,14 @@ int main(int argc, char **argv)
 	if (argc == 4 && !strcmp(argv[1], "make")) {
 		e = make(&l);
 		return e ? sorry(&l, e) : 0;
+	}
+	for (int i = 0; argc == 3 && i < 4; i++) {
+		static const char *const lives[] = { "run", "run-fleet", "discover", "discover-fleet" };
+
+		if (!strcmp(argv[1], lives[i])) {
+			log_open("equipment", LOG_INFO);
+			return live(i & 1, argv[2], i > 1);
+		}
 	}
 	for (int i = 0; i < DOORS; i++)
 		if (argc == 3 + (doors[i].argument != NULL) && !strcmp(argv[1], doors[i].name)) {

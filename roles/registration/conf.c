@@ -20,5 +20,8 @@ const struct conf_item conf_schema[] = {
 	{ "discover_address", CONF_ADDRESS, CONF_AT(struct conf, discover_address), 0, 0, "",
 		"host:port of discover as equipments see it; default: as bound", 0, NULL, 0 },
 	{ "allowed", CONF_LIST, CONF_AT(struct conf, allowed), 0, PLMNS_MAX, "", "networks that equipments may use; empty: all", 0, plmn_item, PLMN_TEXT },
+	{ "budget_octets", CONF_OCTETS, CONF_AT(struct conf, budget_octets), 1024, 0, "1MiB", "limited access: octets of a PIMSI a day", 0, NULL, 0 },
+	{ "budget_seconds", CONF_SECONDS, CONF_AT(struct conf, budget_seconds), 10, 86400, "30m", "limited access: time of a PIMSI a day", 0, NULL, 0 },
+	{ "budget_attempts", CONF_INT, CONF_AT(struct conf, budget_attempts), 1, 100000, "100", "limited access: connections of a PIMSI a day", 0, NULL, 0 },
 	CONF_END,
 };

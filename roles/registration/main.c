@@ -18,6 +18,7 @@ static const struct route peers_routes[] = {
 };
 
 static const struct route discover_routes[] = {
+	{ "GET", "/v1/discover", WHO_ANYONE, 0, discover_ask }, /* by AKA: discover.c */
 	{ 0 },
 };
 
@@ -32,6 +33,13 @@ static const struct metric metrics[] = {
 	[COUNT_BOUND] = { "usher_registration_bound_total", "PIMSIs bound to an equipment.", 0 },
 	[COUNT_CLAIMED] = { "usher_registration_claimed_total", "Claims taken.", 0 },
 	[COUNT_CLAIMS_REFUSED] = { "usher_registration_claims_refused_total", "Claims refused.", 0 },
+	[COUNT_VECTORS] = { "usher_registration_vectors_total", "Vectors given to visited operators.", 0 },
+	[COUNT_VECTORS_REFUSED] = { "usher_registration_vectors_refused_total", "GSUP requests refused.", 0 },
+	[COUNT_ACCESS] = { "usher_registration_access_total", "Connections of limited access opened.", 0 },
+	[COUNT_ACCESS_REFUSED] = { "usher_registration_access_refused_total", "Connections of limited access refused.", 0 },
+	[COUNT_DISCOVERED] = { "usher_registration_discovered_total", "Discover answers signed.", 0 },
+	[COUNT_NOT_SUBSCRIBED] = { "usher_registration_not_subscribed_total", "Discover asked by equipments that nobody subscribed.", 0 },
+	[COUNT_DISCOVER_REFUSED] = { "usher_registration_discover_refused_total", "Discover with a wrong or used nonce.", 0 },
 	{ 0 },
 };
 static const char *const kinds[] = { "pimsi", "equipment", "certificate", "owner", "order", "pool", NULL };
@@ -55,7 +63,11 @@ static enum err start(struct process *p, struct why *w)
 		e = server_open(p->loop, &(struct server_conf){ "discover", c->listen.discover, p->tls, discover_routes, p->peers, p }, &r->discover, w);
 	if (!e && !*c->discover_address)
 		snprintf(c->discover_address, sizeof(c->discover_address), "%s", server_bound(r->discover));
-	return e;
+	if (!e)
+		e = discover_open(r);
+	if (!e)
+		e = vectors_open(r, w);
+	return e ? e : access_open(r, w);
 }
 
 static void stop(struct process *p)
@@ -64,6 +76,9 @@ static void stop(struct process *p)
 
 	server_close(r->peers);
 	server_close(r->discover);
+	tunnel_close(r->access);
+	vectors_close(r);
+	discover_close(r);
 	free(r);
 }
 

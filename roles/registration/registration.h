@@ -5,8 +5,11 @@
  * Registration operator (R5-R7, R9, R17): issues PIMSIs with K to equipments, knows where each equipment's owner wants it
  * to go, gives vectors for PIMSIs, and answers `discover`.
  */
+#include "auc/auc.h"
 #include "core/audit.h"
 #include "core/process.h"
+#include "link/gsup.h"
+#include "link/tunnel.h"
 #include "proto/cms.h"
 #include "proto/json.h"
 
@@ -17,22 +20,39 @@ struct conf {
 	} listen;
 	char realm[ID_MAX], apn[101], discover_address[300];
 	struct conf_list allowed; /* of char[PLMN_TEXT] */
+	int64_t budget_octets, budget_seconds, budget_attempts;
 };
 extern const struct conf_item conf_schema[];
 
+struct discover;
 struct registration {
 	struct process *process;
 	struct server *peers, *discover;
 	struct signer signer;
+	struct gsup_server *gsup;
+	struct auc *auc;
+	struct timer *renew;
+	struct tunnel_server *access;
+	struct discover *discover_state;
 };
 
-enum { COUNT_ORDERED, COUNT_BOUND, COUNT_CLAIMED, COUNT_CLAIMS_REFUSED };
+enum { COUNT_ORDERED, COUNT_BOUND, COUNT_CLAIMED, COUNT_CLAIMS_REFUSED, COUNT_VECTORS, COUNT_VECTORS_REFUSED, COUNT_ACCESS, COUNT_ACCESS_REFUSED,
+	COUNT_DISCOVERED, COUNT_NOT_SUBSCRIBED, COUNT_DISCOVER_REFUSED };
 
 /* manufacture.c: step 0 */
 void manufacture_order(struct ask *a, void *process);   /* POST /v1/manufacture/order */
 void manufacture_bind(struct ask *a, void *process);    /* POST /v1/manufacture/bind */
 /* subscribe.c: step 1 */
 void subscribe_claim(struct ask *a, void *process);     /* POST /v1/subscribe */
+/* vectors.c: step 3, and where a PIMSI is attached */
+enum err vectors_open(struct registration *r, struct why *w) MUST_CHECK;
+void vectors_close(struct registration *r);
+/* access.c: the gateway of limited access */
+enum err access_open(struct registration *r, struct why *w) MUST_CHECK;
+/* discover.c: step 4 */
+enum err discover_open(struct registration *r) MUST_CHECK;
+void discover_close(struct registration *r);
+void discover_ask(struct ask *a, void *process);        /* GET /v1/discover */
 /* pool.c: the numbers */
 void pool_add(struct ask *a, void *process);            /* POST /v1/pool */
 enum err pool_status(struct tx *tx, json_t *into, void *process);

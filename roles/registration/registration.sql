@@ -11,4 +11,7 @@ CREATE TABLE equipment (equipment TEXT PRIMARY KEY, certificate TEXT NOT NULL, c
 CREATE TABLE route (
   equipment TEXT PRIMARY KEY, operator TEXT NOT NULL, owner TEXT NOT NULL, serial BIGINT NOT NULL, proof BLOB NOT NULL,
   dlusim TEXT NOT NULL, dlusim_address TEXT NOT NULL, dm_address TEXT NOT NULL, ocsp TEXT NOT NULL, signer BLOB NOT NULL,
-  booked_at BIGINT NOT NULL);
+  booked_at BIGINT NOT NULL, discovered BIGINT NOT NULL DEFAULT 0);
+CREATE TABLE auc (one BIGINT PRIMARY KEY, mark BIGINT NOT NULL);
+CREATE TABLE budget (
+  pimsi TEXT PRIMARY KEY, day BIGINT NOT NULL, attempts BIGINT NOT NULL, octets BIGINT NOT NULL, since BIGINT NOT NULL);

@@ -118,7 +118,15 @@ class World:
         add("alice", "registration", "901-70", "--address", at("reg", "peers"))
         add("alice", "hss", "262-42", "--address", at("hss", "peers"))
         add("alice", "dlusim", "dlusim.home.example", "--address", at("dlusim", "peers"))
-        self.dirs = ["pki", "reg", "hss", "dlusim"]
+        # three visited operators: 001-01 takes PIMSIs, 001-02 has no roaming agreement, 001-09 is not on the allowed list
+        for n, (d, plmn) in enumerate((("vis9", "001-09"), ("vis2", "001-02"), ("vis1", "001-01"))):
+            self.enrol("visited", d, plmn, "--set", f"lac={n + 1}")
+            add(d, "staff", "alice")
+            add("reg", "visited", plmn)
+            add("alice", "visited", plmn, "--address", at(d, "peers"))
+            if d != "vis2":
+                add(d, "registration", "901-70", "--gsup", at("reg", "gsup"), "--access", at("reg", "access"), "--range", "90170")
+        self.dirs = ["pki", "reg", "hss", "dlusim", "vis1", "vis2", "vis9"]
         self.start(*self.dirs)
         self.usher("pool", "add", "registration", "901-70", "901700000000001", "100")
         self.usher("pool", "add", "hss", "262-42", "262420000000001", "100")
@@ -128,6 +136,24 @@ class World:
         self.usher(*self.fab, "factory", "bind", "fleet", "--registration", "901-70")
         with open(self.path("token"), "w") as f:
             f.write(self.usher("people", "add", "dlusim.home.example", "waterworks"))
+
+    def frequencies(self, *dirs):
+        """Which cells the fleet's modems listen to, in order."""
+        with open(self.path("fleet/equipment.yaml"), "w") as f:
+            f.write("frequencies: [" + ", ".join(f"127.0.0.1:@../{d}/run/ports#cell" for d in dirs) + "]\n")
+
+    def equipment(self, *words, code=0, timeout=60):
+        p = subprocess.run([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), *words], cwd=self.dir, env=self.env,
+                           capture_output=True, text=True, timeout=timeout)
+        assert p.returncode == code, f"usher-equipment {' '.join(words)}: exit {p.returncode}\n{p.stdout}{p.stderr}"
+        return p.stdout + p.stderr
+
+    def journey(self, equipment):
+        try:
+            with open(self.path("fleet", equipment.replace(":", "_"), "journey")) as f:
+                return [json.loads(line) for line in f]
+        except FileNotFoundError:
+            return []
 
     def claim(self, file="fleet/labels.csv", *more, code=0):
         return self.usher("owner", "claim", file, "--dlusim", "dlusim.home.example=127.0.0.1:@dlusim/run/ports#owner", "--roots",

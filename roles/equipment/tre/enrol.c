@@ -77,6 +77,7 @@ void tre_close(struct tre *t)
 	}
 	X509_free(t->issuer);
 	sk_X509_pop_free(t->roots, X509_free);
+	free(t->route);
 	secret_wipe(t, sizeof(*t));
 	free(t);
 }

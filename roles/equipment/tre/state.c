@@ -45,7 +45,10 @@ static void put(struct wr *w, const struct tre_state *s)
 	for (int i = 0; i < s->pimsis; i++) {
 		PUT_VAR(w, s->pimsi[i].order);
 		wr_copy(w, &s->pimsi[i].keys, sizeof(s->pimsi[i].keys));
+		for (int k = 0; k < 32; k++)
+			wr_u48(w, s->pimsi[i].seq[k]);
 	}
+	wr_u64(w, (uint64_t)s->claim_serial);
 }
 
 static enum err get(struct bytes in, struct tre_state *s)
@@ -75,7 +78,10 @@ static enum err get(struct bytes in, struct tre_state *s)
 	for (int i = 0; i < s->pimsis && !r.bad; i++) {
 		GET_VAR(&r, s->pimsi[i].order);
 		rd_copy(&r, &s->pimsi[i].keys, sizeof(s->pimsi[i].keys));
+		for (int k = 0; k < 32; k++)
+			s->pimsi[i].seq[k] = rd_u48(&r);
 	}
+	s->claim_serial = (int64_t)rd_u64(&r);
 	return rd_done(&r);
 }
 

@@ -11,6 +11,7 @@ enum { TRE_ROOTS = 4, TRE_DER = 4096 };
 struct pimsi_slot {
 	OCTETS(8192) order;
 	struct order_keys keys;
+	uint64_t seq[32];              /* highest SEQ taken, by IND (TS 33.102 C.2) */
 };
 /* All that a tre knows, written as one record at every change. */
 struct tre_state {
@@ -22,6 +23,7 @@ struct tre_state {
 	OCTETS(TRE_DER) root[TRE_ROOTS];
 	int64_t roots, pimsis;
 	struct pimsi_slot pimsi[SLOT_PIMSI_MAX];
+	int64_t claim_serial;          /* the highest accepted */
 };
 
 struct tre {
@@ -32,6 +34,11 @@ struct tre {
 	EVP_PKEY *own[2];
 	X509 *cert[2], *issuer;
 	STACK_OF(X509) *roots;
+	/* of this run only */
+	int selected;                  /* 1: EF IMSI */
+	uint8_t nonce[16];             /* of the discover under way */
+	int asking;                    /* slot of the discover under way + 1, 0: none */
+	struct discover_answer *route; /* accepted, or NULL */
 };
 
 /* state.c: reads and writes the state through the sealed cell. A change is made on a copy and counts once it is written. */

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef USHER_ROLES_EQUIPMENT_AGENT_H
+#define USHER_ROLES_EQUIPMENT_AGENT_H
+/*
+ * The agent fetches and carries for one equipment. It holds no secret and decides nothing: what it brings, the tre checks.
+ * What happened it tells in DIR/journey, a JSON object per line.
+ */
+#include "core/http.h"
+#include "roles/equipment/doors.h"
+
+struct agent;
+struct agent_conf {
+	struct loop *loop;
+	const char *dir;
+	const char (*frequency)[300];
+	size_t frequencies;
+	int until_discovered;                       /* 1: ends when the route is known */
+	void (*ended)(struct agent *a, void *arg);  /* may be NULL */
+	void *arg;
+};
+enum err agent_open(const struct agent_conf *c, struct agent **out, struct why *w) MUST_CHECK;
+void agent_close(struct agent *a);
+
+#endif

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The modem's driver for the embedded access: listens on its frequencies, chooses a network that the order allows and that
+ * takes it, attaches with UMTS AKA, activates a PDP context. Rejects are unprotected: none disables a slot for ever.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/conf.h"
+#include "core/log.h"
+#include "proto/gmm.h"
+#include "proto/gsmtap.h"
+#include "proto/llc.h"
+#include "roles/equipment/doors.h"
+
+enum { FREQUENCIES = 32, TUNE_MS = 400, TUNE_TRIES = 6, ANSWER_MS = 2500, ANSWER_TRIES = 4, PDP_TRIES = 6, PDP_WAIT_MS = 150,
+	FORBIDDEN_MS = 60000 };
+enum state { DOWN, LISTENING, ATTACHING, ACTIVATING, PDP_PAUSE, UP };
+
+struct frequency {
+	struct sockaddr_in at;
+	char plmn[PLMN_TEXT];
+	int64_t forbidden_until;   /* after a reject; a time, never for ever */
+	char why[96];
+};
+struct modem {
+	struct loop *loop;
+	struct tre *tre;
+	int fd, slot;
+	struct event *readable;
+	struct timer *timer;
+	struct frequency frequency[FREQUENCIES];
+	size_t n, now;             /* the frequency we are on */
+	enum state state;
+	struct cell_info cell;
+	int heard;                 /* 1: SI 3, 2: SI 13 */
+	int tries;
+	uint16_t nu_up, nu_down;
+	int nu_known;
+	uint8_t sent[NAS_MAX];
+	size_t sent_n;
+	struct order order;
+	uint8_t last_rand[16], last_answer[NAS_MAX]; /* a repeated challenge gets the same answer (TS 24.008 4.3.2.1) */
+	size_t last_answer_n;
+	struct modem_path path;
+	struct modem_events events;
+	void *arg;
+};
+
+static void next_frequency(struct modem *m);
+
+static void step(struct modem *m, const char *fmt, const char *a, const char *b)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), fmt, a, b);
+	if (m->events.step)
+		m->events.step(text, m->arg);
+}
+
+/* --- up --- */
+
+static void datagram(struct modem *m, const struct gsmtap *g)
+{
+	uint8_t out[GSMTAP_MAX];
+	size_t n = 0;
+
+	if (gsmtap_write(g, out, sizeof(out), &n))
+		return;
+	m->path.sent += (int64_t)n;
+	(void)!sendto(m->fd, out, n, 0, (struct sockaddr *)&m->frequency[m->now].at, sizeof(struct sockaddr_in));
+}
+
+static void tune_in(struct modem *m)
+{
+	struct gsmtap g = { .type = GSMTAP_LLC, .uplink = 1 };
+
+	datagram(m, &g);
+}
+
+static void send_nas(struct modem *m, struct bytes nas)
+{
+	struct llc f = { .sapi = LLC_GMM, .nu = m->nu_up, .info = nas };
+	struct gsmtap g = { .type = GSMTAP_LLC, .uplink = 1 };
+	uint8_t out[NAS_MAX + 16];
+	size_t n = 0;
+
+	m->nu_up = (m->nu_up + 1) % LLC_NU;
+	if (llc_write(&f, out, sizeof(out), &n))
+		return;
+	g.payload = BYTES(out, n);
+	datagram(m, &g);
+}
+
+static void repeat(void *arg);
+
+/* Sends, and again while no answer comes, if one is waited for. */
+static void say(struct modem *m, const struct nas *n, int wait)
+{
+	size_t len = 0;
+
+	timer_stop(m->timer);
+	m->timer = NULL;
+	if (nas_write(n, 0, m->sent, sizeof(m->sent), &len))
+		return;
+	m->sent_n = len;
+	send_nas(m, BYTES(m->sent, len));
+	m->tries = 0;
+	if (wait)
+		m->timer = timer_after(m->loop, ANSWER_MS, repeat, m);
+}
+
+static void give_up(struct modem *m, const char *why)
+{
+	struct frequency *f = m->frequency + m->now;
+
+	snprintf(f->why, sizeof(f->why), "%s", why);
+	step(m, "network %s: %s", *f->plmn ? f->plmn : "?", why);
+	timer_stop(m->timer);
+	m->timer = NULL;
+	m->now++;
+	next_frequency(m);
+}
+
+static void repeat(void *arg)
+{
+	struct modem *m = arg;
+
+	m->timer = NULL;
+	if (++m->tries >= ANSWER_TRIES) {
+		give_up(m, "does not answer");
+		return;
+	}
+	send_nas(m, BYTES(m->sent, m->sent_n));
+	m->timer = timer_after(m->loop, ANSWER_MS, repeat, m);
+}
+
+/* --- listening --- */
+
+static void listen_again(void *arg)
+{
+	struct modem *m = arg;
+
+	m->timer = NULL;
+	if (++m->tries >= TUNE_TRIES) {
+		give_up(m, "nothing is heard");
+		return;
+	}
+	tune_in(m);
+	m->timer = timer_after(m->loop, TUNE_MS, listen_again, m);
+}
+
+static void all_failed(struct modem *m)
+{
+	char text[320] = "";
+	struct wr w = wr_of(text, sizeof(text) - 1);
+
+	m->state = DOWN;
+	for (size_t i = 0; i < m->n; i++)
+		wr_printf(&w, "%s%s: %s", i ? "; " : "", *m->frequency[i].plmn ? m->frequency[i].plmn : "silent frequency", m->frequency[i].why);
+	text[w.n] = 0;
+	m->events.failed(ERR_UNAVAILABLE, text, m->arg);
+}
+
+static void next_frequency(struct modem *m)
+{
+	while (m->now < m->n && m->frequency[m->now].forbidden_until > clock_mono_ms())
+		m->now++;
+	if (m->now >= m->n) {
+		all_failed(m);
+		return;
+	}
+	m->state = LISTENING;
+	m->heard = 0;
+	m->tries = 0;
+	m->nu_known = 0;
+	memset(&m->cell, 0, sizeof(m->cell));
+	tune_in(m);
+	m->timer = timer_after(m->loop, TUNE_MS, listen_again, m);
+}
+
+/* --- attaching --- */
+
+static int allowed(const struct modem *m)
+{
+	for (size_t i = 0; i < m->order.allowed.n; i++)
+		if (!strcmp(m->order.allowed.item[i], m->cell.plmn))
+			return 1;
+	return !m->order.allowed.n; /* for a PIMSI every network is a visited one (P4): no preference for its own digits */
+}
+
+static void attach(struct modem *m)
+{
+	struct nas q = { .type = GMM_ATTACH_REQUEST, .cksn = 7, .attach_type = 1, .r99 = 1, .rai = { "", 0xfffe, 0xff } };
+	uint8_t answer[256];
+	static const uint8_t select[] = { 0x00, 0xa4, 0x00, 0x04, 0x02, 0x6f, 0x07 }, read[] = { 0x00, 0xb0, 0x00, 0x00, 0x09 };
+	size_t n = 0, digits = 0;
+
+	if (tre_apdu(m->tre, m->slot, BYTES_OF(select), answer, &n) || tre_apdu(m->tre, m->slot, BYTES_OF(read), answer, &n) || n != 11) {
+		give_up(m, "the USIM has no IMSI");
+		return;
+	}
+	for (size_t i = 1; i < 18 && digits < 15; i++) {
+		uint8_t d = answer[1 + i / 2] >> (i & 1 ? 4 : 0) & 15;
+
+		if (d > 9)
+			break;
+		q.id[digits++] = (char)('0' + d);
+	}
+	m->state = ATTACHING;
+	m->last_answer_n = 0;
+	say(m, &q, 1);
+}
+
+static void heard(struct modem *m, struct bytes si)
+{
+	struct frequency *f = m->frequency + m->now;
+	int which = 0;
+
+	if (m->state != LISTENING || si_read(si, &which, &m->cell))
+		return;
+	m->heard |= which == 3 ? 1 : 2;
+	if (m->heard != 3)
+		return;
+	timer_stop(m->timer);
+	m->timer = NULL;
+	snprintf(f->plmn, sizeof(f->plmn), "%s", m->cell.plmn);
+	step(m, "heard network %s%s", m->cell.plmn, "");
+	if (m->cell.barred)
+		give_up(m, "its cell is barred");
+	else if (!allowed(m))
+		give_up(m, "is not on the order's list of allowed networks");
+	else
+		attach(m);
+}
+
+static void activate(void *arg)
+{
+	struct modem *m = arg;
+	struct nas q = { .type = SM_ACTIVATE_REQUEST, .nsapi = 5 };
+	int tries = m->tries;
+
+	m->timer = NULL;
+	m->state = ACTIVATING;
+	snprintf(q.apn, sizeof(q.apn), "%s", m->order.apn);
+	say(m, &q, 1);
+	m->tries = tries;
+}
+
+static void refused(struct modem *m, int cause, const char *what)
+{
+	char why[96];
+
+	snprintf(why, sizeof(why), "%s: %s (cause %d)", what, gmm_cause_text(cause), cause);
+	m->frequency[m->now].forbidden_until = clock_mono_ms() + FORBIDDEN_MS;
+	give_up(m, why);
+}
+
+/* --- what the network says --- */
+
+static void on_reject(struct modem *m, const struct nas *n)
+{
+	if (m->state == ATTACHING)
+		refused(m, n->cause, "refuses to attach us");
+}
+
+static void on_auth_reject(struct modem *m, const struct nas *n)
+{
+	(void)n;
+	if (m->state == ATTACHING)
+		refused(m, CAUSE_ILLEGAL_MS, "does not accept our answer");
+}
+
+static void answer_keep(struct modem *m, const struct nas *q, struct nas *a)
+{
+	size_t n = 0;
+
+	memcpy(m->last_rand, q->rand, sizeof(m->last_rand));
+	m->last_answer_n = nas_write(a, 0, m->last_answer, sizeof(m->last_answer), &n) ? 0 : n;
+	say(m, a, 1);
+}
+
+static void on_auth_request(struct modem *m, const struct nas *q)
+{
+	uint8_t apdu[5 + 34] = { 0x00, 0x88, 0x00, 0x81, 0x22, 16 }, answer[256];
+	struct nas a = { .type = GMM_AUTH_RESPONSE, .ac_ref = q->ac_ref };
+	size_t n = 0;
+
+	if (m->state != ATTACHING)
+		return;
+	if (!q->has_aka) { /* GSM authentication: a downgrade that we do not take */
+		a = (struct nas){ .type = GMM_AUTH_FAILURE, .cause = 23 };
+		say(m, &a, 1);
+		return;
+	}
+	if (m->last_answer_n && !memcmp(m->last_rand, q->rand, sizeof(m->last_rand))) {
+		send_nas(m, BYTES(m->last_answer, m->last_answer_n));
+		return;
+	}
+	memcpy(apdu + 6, q->rand, 16);
+	apdu[22] = 16;
+	memcpy(apdu + 23, q->autn, 16);
+	if (tre_apdu(m->tre, m->slot, BYTES_OF(apdu), answer, &n) || n < 2) {
+		give_up(m, "the USIM does not answer");
+	} else if (answer[0] == 0xdb && n > 12) {
+		a.res_n = 8;
+		memcpy(a.res, answer + 2, 8);
+		snprintf(a.id, sizeof(a.id), "3534900698733101"); /* IMEISV, test range (TS 23.003 6.2.2) */
+		answer_keep(m, q, &a);
+	} else if (answer[0] == 0xdc) {
+		a = (struct nas){ .type = GMM_AUTH_FAILURE, .cause = CAUSE_SYNCH_FAILURE, .has_auts = 1 };
+		memcpy(a.auts, answer + 2, 14);
+		step(m, "our sequence number is ahead of %s: resynchronising%s", m->cell.plmn, "");
+		answer_keep(m, q, &a);
+	} else {
+		a = (struct nas){ .type = GMM_AUTH_FAILURE, .cause = CAUSE_MAC_FAILURE };
+		step(m, "network %s does not prove that it knows our key%s", m->cell.plmn, "");
+		answer_keep(m, q, &a);
+	}
+	secret_wipe(answer, sizeof(answer));
+}
+
+static void on_accept(struct modem *m, const struct nas *n)
+{
+	struct nas ok = { .type = GMM_ATTACH_COMPLETE };
+
+	(void)n;
+	if (m->state != ATTACHING && m->state != ACTIVATING && m->state != PDP_PAUSE)
+		return;
+	if (m->state == ATTACHING) {
+		step(m, "attached in %s%s", m->cell.plmn, "");
+		say(m, &ok, 0);
+		m->tries = 0;
+		activate(m);
+	} else {
+		size_t len = 0;
+		uint8_t again[16];
+
+		if (!nas_write(&ok, 0, again, sizeof(again), &len))
+			send_nas(m, BYTES(again, len));
+	}
+}
+
+static void on_active(struct modem *m, const struct nas *n)
+{
+	if (m->state != ACTIVATING || !n->has_user)
+		return;
+	timer_stop(m->timer);
+	m->timer = NULL;
+	m->state = UP;
+	snprintf(m->path.plmn, sizeof(m->path.plmn), "%s", n->user.plmn);
+	snprintf(m->path.proxy, sizeof(m->path.proxy), "%u.%u.%u.%u:%u", n->user.ipv4[0], n->user.ipv4[1], n->user.ipv4[2], n->user.ipv4[3], n->user.port);
+	if (b64url_of(BYTES_OF(n->user.token), m->path.token, sizeof(m->path.token)))
+		return;
+	m->events.up(&m->path, m->arg);
+}
+
+/* Cause 33 may only mean that the subscription is not there yet: again with back-off, bounded (visited.md 4.1). */
+static void on_pdp_refused(struct modem *m, const struct nas *n)
+{
+	if (m->state != ACTIVATING)
+		return;
+	timer_stop(m->timer);
+	m->timer = NULL;
+	if (n->cause == SM_CAUSE_NOT_SUBSCRIBED && ++m->tries < PDP_TRIES) {
+		m->state = PDP_PAUSE;
+		m->timer = timer_after(m->loop, PDP_WAIT_MS << m->tries, activate, m);
+	} else {
+		refused(m, n->cause, "gives no data access");
+	}
+}
+
+static void on_detach(struct modem *m, const struct nas *n)
+{
+	struct nas ok = { .type = GMM_DETACH_ACCEPT };
+	int was_up = m->state == UP;
+
+	say(m, &ok, 0);
+	if (was_up) {
+		m->state = DOWN;
+		m->events.lost(gmm_cause_text(n->cause), m->arg);
+	} else if (m->state != DOWN) {
+		give_up(m, "detached us");
+	}
+}
+
+static const struct {
+	enum nas_type type;
+	void (*hear)(struct modem *m, const struct nas *n);
+} heard_table[] = {
+	{ GMM_ATTACH_REJECT, on_reject }, { GMM_AUTH_REJECT, on_auth_reject }, { GMM_AUTH_REQUEST, on_auth_request },
+	{ GMM_ATTACH_ACCEPT, on_accept }, { SM_ACTIVATE_ACCEPT, on_active }, { SM_ACTIVATE_REJECT, on_pdp_refused },
+	{ GMM_DETACH_REQUEST, on_detach },
+};
+
+static void hear(struct modem *m, struct bytes in)
+{
+	struct gsmtap g;
+	struct llc f;
+	struct nas n;
+
+	m->path.received += (int64_t)in.n;
+	if (gsmtap_read(in, &g) || g.uplink)
+		return;
+	if (g.type == GSMTAP_UM) {
+		heard(m, g.payload);
+		return;
+	}
+	if (llc_read(g.payload, &f) || f.ciphered || f.sapi != LLC_GMM || (m->nu_known && !llc_newer(f.nu, m->nu_down)))
+		return;
+	m->nu_known = 1;
+	m->nu_down = f.nu;
+	m->path.round_trips++;
+	if (nas_read(f.info, 1, &n))
+		return;
+	for (size_t i = 0; i < sizeof(heard_table) / sizeof(*heard_table); i++)
+		if (heard_table[i].type == n.type) {
+			heard_table[i].hear(m, &n);
+			return;
+		}
+}
+
+static void readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct modem *m = arg;
+	uint8_t in[GSMTAP_MAX + 1];
+
+	(void)what;
+	for (int i = 0; i < 16; i++) {
+		struct sockaddr_in from;
+		socklen_t len = sizeof(from);
+		ssize_t n = recvfrom(fd, in, sizeof(in), 0, (struct sockaddr *)&from, &len);
+		const struct sockaddr_in *here = &m->frequency[m->now < m->n ? m->now : 0].at;
+
+		if (n < 0)
+			return;
+		if (m->state != DOWN && m->now < m->n && from.sin_addr.s_addr == here->sin_addr.s_addr && from.sin_port == here->sin_port)
+			hear(m, BYTES(in, n));
+	}
+}
+
+/* --- doors --- */
+
+static enum err frequency_read(const char *text, struct sockaddr_in *at)
+{
+	struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_DGRAM }, *a = NULL;
+	char host[256], service[8];
+	uint16_t port;
+	struct why w;
+
+	if (conf_address(strncmp(text, "udp://", 6) ? text : text + 6, host, sizeof(host), &port, &w))
+		return ERR_FORMAT;
+	snprintf(service, sizeof(service), "%u", port);
+	if (getaddrinfo(host, service, &hints, &a))
+		return ERR_FORMAT;
+	memcpy(at, a->ai_addr, sizeof(*at));
+	freeaddrinfo(a);
+	return OK;
+}
+
+enum err modem_open(struct loop *l, struct tre *t, const char (*frequency)[300], size_t n, const struct modem_events *events, void *arg,
+	struct modem **out)
+{
+	struct modem *m = calloc(1, sizeof(*m));
+	enum err e = m ? OK : ERR_NOMEM;
+
+	if (!e && n > FREQUENCIES)
+		e = ERR_LIMIT;
+	if (e) {
+		free(m);
+		return e;
+	}
+	m->loop = l;
+	m->tre = t;
+	m->events = *events;
+	m->arg = arg;
+	m->n = n;
+	for (size_t i = 0; i < n && !e; i++)
+		e = frequency_read(frequency[i], &m->frequency[i].at);
+	m->fd = e ? -1 : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	m->readable = m->fd >= 0 ? event_new(loop_base(l), m->fd, EV_READ | EV_PERSIST, readable, m) : NULL;
+	if (!e && (!m->readable || event_add(m->readable, NULL)))
+		e = ERR_IO;
+	if (e) {
+		modem_close(m);
+		return e;
+	}
+	*out = m;
+	return OK;
+}
+
+void modem_up(struct modem *m, int slot)
+{
+	m->slot = slot;
+	m->now = 0;
+	memset(&m->path, 0, sizeof(m->path));
+	if (tre_order(m->tre, slot, &m->order)) {
+		m->events.failed(ERR_MISSING, "no order in this slot", m->arg);
+		return;
+	}
+	next_frequency(m);
+}
+
+void modem_down(struct modem *m)
+{
+	struct nas q = { .type = GMM_DETACH_REQUEST, .detach_type = DETACH_GPRS, .power_off = 1 };
+
+	if (m->state == UP)
+		say(m, &q, 0);
+	timer_stop(m->timer);
+	m->timer = NULL;
+	m->state = DOWN;
+}
+
+void modem_close(struct modem *m)
+{
+	if (!m)
+		return;
+	modem_down(m);
+	if (m->readable)
+		event_free(m->readable);
+	if (m->fd >= 0)
+		close(m->fd);
+	free(m);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Step 4 in the tre: whom it will prove itself to. Nothing of it is believed but by the order's operator and the claim key. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "roles/equipment/tre/tre.h"
+
+static const struct cert_time no_clock = { 0, 1 };
+
+static enum err fields_check(struct tre *t, const struct order *o, const struct discover_answer *a, struct why *w)
+{
+	uint8_t own[32], proof[32];
+	enum err e = tre_certificate_hash(t, own);
+
+	if (strcmp(a->pimsi, o->pimsi) || strcmp(a->equipment, t->state.equipment))
+		return fail(w, ERR_DENIED, "the discover answer is for %s, %s", a->pimsi, a->equipment);
+	if (e || !bytes_same(a->certificate, own, sizeof(own)))
+		return fail(w, ERR_DENIED, "the discover answer names another certificate than ours");
+	if (!bytes_same(a->nonce, t->nonce, sizeof(t->nonce)))
+		return fail(w, ERR_AUTH, "the discover answer does not carry our nonce: it is an old one");
+	e = object_claim_proof(&t->state.claim_key, a->operator, a->dlusim, a->equipment, a->owner, a->serial, proof);
+	if (e || !bytes_same(proof, a->proof, sizeof(proof)))
+		return fail(w, ERR_AUTH, "the claim proof is wrong: whoever sends us to %s does not hold our claim key", a->dlusim);
+	if (a->serial < t->state.claim_serial)
+		return fail(w, ERR_DENIED, "claim serial %lld is older than %lld", (long long)a->serial, (long long)t->state.claim_serial);
+	return OK;
+}
+
+static enum err serial_keep(struct tre *t, int64_t serial)
+{
+	struct tre_state *s;
+	enum err e;
+
+	if (serial == t->state.claim_serial)
+		return OK;
+	s = malloc(sizeof(*s));
+	if (!s)
+		return ERR_NOMEM;
+	*s = t->state;
+	s->claim_serial = serial;
+	e = state_save(t, s);
+	secret_wipe(s, sizeof(*s));
+	free(s);
+	return e;
+}
+
+enum err tre_route(struct tre *t, struct bytes der, struct discover_answer *out, struct why *w)
+{
+	struct discover_answer *a = calloc(1, sizeof(*a));
+	struct order o;
+	enum err e = a ? OK : ERR_NOMEM;
+
+	if (!e && !t->asking)
+		e = fail(w, ERR_ORDER, "no discover is under way");
+	if (!e)
+		e = tre_order(t, t->asking - 1, &o);
+	if (!e)
+		e = cms_open(OBJECT_DISCOVER, der, o.registration, t->roots, no_clock, a, NULL, w);
+	if (!e)
+		e = fields_check(t, &o, a, w);
+	if (!e)
+		e = serial_keep(t, a->serial);
+	if (e) {
+		free(a);
+		return e;
+	}
+	t->asking = 0; /* the nonce is used */
+	if (out)
+		*out = *a;
+	free(t->route);
+	t->route = a;
+	return OK;
+}
