@@ -40,4 +40,10 @@ extern const struct errand_rule subscribe_rules[];
 extern const char *const subscribe_settled[];
 enum err subscribe_refused(struct tx *tx, const struct errand *e);
 
+/* verify.c: step 5 */
+void verify_ask(struct ask *a, void *process);      /* POST /v1/verify */
+extern const struct errand_rule verify_rules[];
+extern const char *const verify_settled[];
+enum err verify_refused(struct tx *tx, const struct errand *e);
+
 #endif

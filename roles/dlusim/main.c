@@ -5,7 +5,7 @@
 
 #include "roles/dlusim/dlusim.h"
 
-enum { STAFF = 9, JSON_BODY = 16 * 1024, ROWS_BODY = 256 * 1024 };
+enum { STAFF = 9, JSON_BODY = 16 * 1024, ROWS_BODY = 256 * 1024, OBJECT_BODY = 48 * 1024 };
 
 static const struct route peers_routes[] = {
 	{ "POST", "/v1/people", WHO(STAFF), JSON_BODY, people_add },
@@ -20,11 +20,13 @@ static const struct route owner_routes[] = {
 };
 
 static const struct route equipment_routes[] = {
+	{ "POST", "/v1/verify", WHO_ANYONE, OBJECT_BODY, verify_ask }, /* by its signature: verify.c */
 	{ 0 },
 };
 
 static const struct errand_kind errands[] = {
 	{ "subscribe", subscribe_rules, subscribe_settled, subscribe_refused },
+	{ "verify", verify_rules, verify_settled, verify_refused },
 	{ 0 },
 };
 
@@ -40,7 +42,7 @@ static const struct metric metrics[] = {
 	[COUNT_REFUSED] = { "usher_dlusim_refused_total", "Orders refused.", 0 },
 	{ 0 },
 };
-static const char *const kinds[] = { "equipment", "certificate", "owner", NULL };
+static const char *const kinds[] = { "equipment", "certificate", "owner", "package", "job", "pimsi", NULL };
 static const char *const aliases[] = { "equipment", "certificate", NULL };
 
 static enum err start(struct process *p, struct why *w)

@@ -47,6 +47,12 @@ enum err tre_discover(struct tre *t, int slot, const char *realm, const char *ur
  * claim proof, and no lower claim serial. out (may be NULL) gets what the agent may read. */
 enum err tre_route(struct tre *t, struct bytes der, struct discover_answer *out, struct why *w) MUST_CHECK;
 
+/* Answers the challenge of the route's DLUSIM service: makes a key of one use and an OCSP nonce, durably, then signs with the
+ * attestation key what it built itself. *der: OPENSSL_free. ERR_ORDER: no route. */
+enum err tre_answer(struct tre *t, struct bytes challenge, uint8_t **der, size_t *n, struct why *w) MUST_CHECK;
+/* Takes the trigger: signed by the route's DLUSIM service, for our answer. out gets the DM account, which is the agent's. */
+enum err tre_take_trigger(struct tre *t, struct bytes der, struct trigger *out, struct why *w) MUST_CHECK;
+
 /* --- the modem --- */
 struct modem;
 struct modem_path {

@@ -195,7 +195,7 @@ static enum err conf_find(const char *dir, struct conf *c, struct why *w)
 	return conf_read(path, dir, schema, c, w);
 }
 
-static enum err start(struct fleet *f, const char *dir, int until, struct why *w)
+static enum err start(struct fleet *f, const char *dir, enum agent_goal until, struct why *w)
 {
 	struct agent_conf c = { f->loop, dir, (const char (*)[300])f->conf.frequency.item, f->conf.frequency.n, until, one_ended, f };
 	enum err e = agent_open(&c, f->agent + f->n, w);
@@ -212,7 +212,7 @@ static int is_equipment(const struct dirent *d)
 	return d->d_name[0] != '.' && strchr(d->d_name, '_') != NULL;
 }
 
-static enum err start_fleet(struct fleet *f, const char *dir, int until, struct why *w)
+static enum err start_fleet(struct fleet *f, const char *dir, enum agent_goal until, struct why *w)
 {
 	struct dirent **names = NULL;
 	int n = scandir(dir, &names, is_equipment, alphasort);
@@ -230,7 +230,7 @@ static enum err start_fleet(struct fleet *f, const char *dir, int until, struct 
 	return e;
 }
 
-static int live(int fleet, const char *dir, int until)
+static int live(int fleet, const char *dir, enum agent_goal until)
 {
 	struct fleet f = { .agent = calloc(FLEET_MAX, sizeof(struct agent *)) };
 	struct line l = { dir, NULL, { "" } };
@@ -257,14 +257,24 @@ static int live(int fleet, const char *dir, int until)
 static int usage(FILE *out, int code)
 {
 	fprintf(out, "usher-equipment: a machine with a trusted environment, a modem and an agent\n\n"
-		"usage: usher-equipment run DIR            lives: attaches, asks where to go; DIR/equipment.yaml holds its frequencies\n"
+		"usage: usher-equipment run DIR            lives: attaches, asks where to go, proves what it is; DIR/equipment.yaml holds its frequencies\n"
 		"       usher-equipment run-fleet DIR      all equipments in DIR's folders in one process; DIR/equipment.yaml\n"
 		"       usher-equipment discover[-fleet] DIR   the same, and ends when the DLUSIM service is known\n"
+		"       usher-equipment verify[-fleet] DIR     the same, and ends when it has proved itself and holds its trigger\n"
 		"       usher-equipment make DIR ID        a new equipment: keys that never leave its tre\n");
 	for (int i = 0; i < DOORS; i++)
 		fprintf(out, "       usher-equipment %s DIR %-14s %s\n", doors[i].name, doors[i].argument ? doors[i].argument : "", doors[i].about);
 	return code;
 }
+
+static const struct {
+	const char *word;
+	int fleet;
+	enum agent_goal goal;
+} lives[] = {
+	{ "run", 0, GOAL_NONE }, { "run-fleet", 1, GOAL_NONE }, { "discover", 0, GOAL_DISCOVERED }, { "discover-fleet", 1, GOAL_DISCOVERED },
+	{ "verify", 0, GOAL_TRIGGERED }, { "verify-fleet", 1, GOAL_TRIGGERED },
+};
 
 int main(int argc, char **argv)
 {
@@ -281,14 +291,11 @@ int main(int argc, char **argv)
 		e = make(&l);
 		return e ? sorry(&l, e) : 0;
 	}
-	for (int i = 0; argc == 3 && i < 4; i++) {
-		static const char *const lives[] = { "run", "run-fleet", "discover", "discover-fleet" };
-
-		if (!strcmp(argv[1], lives[i])) {
+	for (size_t i = 0; argc == 3 && i < sizeof(lives) / sizeof(*lives); i++)
+		if (!strcmp(argv[1], lives[i].word)) {
 			log_open("equipment", LOG_INFO);
-			return live(i & 1, argv[2], i > 1);
+			return live(lives[i].fleet, argv[2], lives[i].goal);
 		}
-	}
 	for (int i = 0; i < DOORS; i++)
 		if (argc == 3 + (doors[i].argument != NULL) && !strcmp(argv[1], doors[i].name)) {
 			e = with_tre(&l, doors[i].act);

@@ -7,9 +7,15 @@ static const struct conf_item listen_items[] = {
 	PROCESS_LISTENER(struct conf, access, "CONNECT over TLS: the gateway of this operator's IMSIs"),
 	CONF_END,
 };
+static const struct conf_item plmn_item[] = {
+	{ NULL, CONF_PLMN, 0, PLMN_TEXT, 0, 0, NULL, "a network", 0, NULL, 0 },
+};
 
 const struct conf_item conf_schema[] = {
 	PROCESS_ITEMS(struct conf),
 	PROCESS_LISTEN(listen_items),
+	{ "package_life", CONF_SECONDS, CONF_AT(struct conf, package_life), 3600, 0, "30d", "how long a sealed package may be installed", 0, NULL, 0 },
+	{ "selector", CONF_LIST, CONF_AT(struct conf, selector), 0, PLMNS_MAX, "", "networks that a USIM prefers abroad, in order", 0, plmn_item, PLMN_TEXT },
+	{ "forbidden", CONF_LIST, CONF_AT(struct conf, forbidden), 0, PLMNS_MAX, "", "networks that a USIM must not use", 0, plmn_item, PLMN_TEXT },
 	CONF_END,
 };

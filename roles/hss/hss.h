@@ -15,6 +15,8 @@ struct conf {
 	struct {
 		char peers[300], gsup[300], access[300];
 	} listen;
+	int64_t package_life;
+	struct conf_list selector, forbidden; /* of char[PLMN_TEXT] */
 };
 extern const struct conf_item conf_schema[];
 
@@ -25,12 +27,14 @@ struct hss {
 	char signer_hash[65]; /* SHA-256 of the package signer's SPKI */
 };
 
-enum { COUNT_BOOKED, COUNT_BOOKINGS_REFUSED };
+enum { COUNT_BOOKED, COUNT_BOOKINGS_REFUSED, COUNT_SEALED, COUNT_SEALS_REFUSED };
 
 /* subscribe.c: step 1 */
 void subscribe_signer(struct ask *a, void *process);  /* POST /v1/signer */
 void subscribe_book(struct ask *a, void *process);    /* POST /v1/subscribe */
 enum err subscribe_open(struct hss *h, struct why *w) MUST_CHECK;
+/* verify.c: step 5 */
+void verify_seal(struct ask *a, void *process);       /* POST /v1/verify */
 /* pool.c: the numbers */
 void pool_add(struct ask *a, void *process);          /* POST /v1/pool */
 enum err pool_status(struct tx *tx, json_t *into, void *process);

@@ -5,3 +5,7 @@ CREATE INDEX imsi_state ON imsi (state, imsi);
 CREATE TABLE booking (
   equipment TEXT PRIMARY KEY, imsi TEXT NOT NULL UNIQUE, registration TEXT NOT NULL, certificate TEXT NOT NULL, owner TEXT NOT NULL,
   serial BIGINT NOT NULL, dlusim TEXT NOT NULL, booked_at BIGINT NOT NULL);
+CREATE TABLE sealed (
+  answer TEXT PRIMARY KEY, equipment TEXT NOT NULL, imsi TEXT NOT NULL, package_id TEXT NOT NULL, counter BIGINT NOT NULL,
+  der BLOB NOT NULL, sealed_at BIGINT NOT NULL, expires_at BIGINT NOT NULL);
+CREATE INDEX sealed_equipment ON sealed (equipment, counter);

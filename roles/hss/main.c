@@ -5,11 +5,12 @@
 #include "package/package.h"
 #include "roles/hss/hss.h"
 
-enum { DLUSIM = 5, STAFF = 9, JSON_BODY = 16 * 1024 };
+enum { DLUSIM = 5, STAFF = 9, JSON_BODY = 16 * 1024, EVIDENCE_BODY = 128 * 1024 };
 
 static const struct route peers_routes[] = {
 	{ "POST", "/v1/signer", WHO(DLUSIM), JSON_BODY, subscribe_signer },
 	{ "POST", "/v1/subscribe", WHO(DLUSIM), JSON_BODY, subscribe_book },
+	{ "POST", "/v1/verify", WHO(DLUSIM), EVIDENCE_BODY, verify_seal },
 	{ "POST", "/v1/pool", WHO(STAFF), JSON_BODY, pool_add },
 	DESK_ROUTES,
 	{ 0 },
@@ -24,9 +25,11 @@ static const struct store_schema schema = { upgrades };
 static const struct metric metrics[] = {
 	[COUNT_BOOKED] = { "usher_hss_booked_total", "Bookings taken.", 0 },
 	[COUNT_BOOKINGS_REFUSED] = { "usher_hss_bookings_refused_total", "Bookings refused.", 0 },
+	[COUNT_SEALED] = { "usher_hss_sealed_total", "Packages sealed.", 0 },
+	[COUNT_SEALS_REFUSED] = { "usher_hss_seals_refused_total", "Evidence refused.", 0 },
 	{ 0 },
 };
-static const char *const kinds[] = { "imsi", "equipment", "certificate", "owner", "pool", NULL };
+static const char *const kinds[] = { "imsi", "equipment", "certificate", "owner", "package", "pool", NULL };
 static const char *const aliases[] = { "imsi", "equipment", "certificate", NULL };
 
 static enum err start(struct process *p, struct why *w)

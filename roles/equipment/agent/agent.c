@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The equipment's life from power-on: attach with the PIMSI, ask where to go; again with back-off, for ever. */
-#include "roles/equipment/agent/agent.h"
+#include "roles/equipment/agent/inside.h"
 
 #include <fcntl.h>
 #include <jansson.h>
@@ -18,27 +18,9 @@
 
 enum { BACKOFF_MS = 1000, BACKOFF_MOST_MS = 300000, DISCOVER_TRIES = 4 };
 
-struct agent {
-	struct agent_conf conf;
-	struct tre *tre;
-	struct modem *modem;
-	struct tls *tls;
-	struct http *http;
-	struct timer *again;
-	struct modem_path path;
-	struct order order;
-	int slot, failures, challenges;
-	int64_t sent, received, turns;   /* on the equipment's link since power-on */
-	int64_t signalling[2];           /* of path, counted already */
-	int journey;
-	struct discover_answer route;
-};
-
 /* --- the journey, for people --- */
 
-static void tell(struct agent *a, const char *what, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-static void tell(struct agent *a, const char *what, const char *fmt, ...)
+void agent_tell(struct agent *a, const char *what, const char *fmt, ...)
 {
 	char text[512], *line;
 	va_list ap;
@@ -57,6 +39,30 @@ static void tell(struct agent *a, const char *what, const char *fmt, ...)
 	json_decref(o);
 }
 
+void agent_count(struct agent *a, const struct response *r)
+{
+	a->sent += r->sent;
+	a->received += r->received;
+	a->turns += r->turns;
+}
+
+void agent_reached(struct agent *a, enum agent_goal goal)
+{
+	if (a->conf.goal != goal || !a->conf.ended)
+		return;
+	modem_down(a->modem);
+	a->conf.ended(a, a->conf.arg);
+}
+
+void agent_carry(struct agent *a, struct bytes b)
+{
+	free(a->carried);
+	a->carried = b.n ? malloc(b.n) : NULL;
+	a->carried_n = a->carried ? b.n : 0;
+	if (a->carried)
+		memcpy(a->carried, b.p, b.n);
+}
+
 static void count_signalling(struct agent *a, const struct modem_path *p)
 {
 	a->sent += p->sent;
@@ -71,11 +77,11 @@ static void power_on(void *arg)
 	struct agent *a = arg;
 
 	a->again = NULL;
-	tell(a, "attach", "looks for a network with PIMSI %s", a->order.pimsi);
+	agent_tell(a, "attach", "looks for a network with PIMSI %s", a->order.pimsi);
 	modem_up(a->modem, a->slot);
 }
 
-static void later(struct agent *a, int64_t least_ms)
+void agent_later(struct agent *a, int64_t least_ms)
 {
 	int64_t wait = a->failures > 8 ? BACKOFF_MOST_MS : (int64_t)BACKOFF_MS << a->failures;
 	uint16_t jitter = 0;
@@ -109,16 +115,16 @@ static void routed(struct agent *a, const struct response *r)
 	enum err e = tre_route(a->tre, r->body, &a->route, &w);
 
 	if (e) {
-		tell(a, "discover", "does not believe the answer: %s", w.text);
-		later(a, 0);
+		agent_tell(a, "discover", "does not believe the answer: %s", w.text);
+		agent_later(a, 0);
 		return;
 	}
 	a->failures = 0;
-	tell(a, "discover", "is to go to DLUSIM service %s of operator %s at %s", a->route.dlusim, a->route.operator, a->route.dlusim_address);
-	if (a->conf.until_discovered && a->conf.ended) {
-		modem_down(a->modem);
-		a->conf.ended(a, a->conf.arg);
-	}
+	agent_tell(a, "discover", "is to go to DLUSIM service %s of operator %s at %s", a->route.dlusim, a->route.operator, a->route.dlusim_address);
+	if (a->conf.goal == GOAL_DISCOVERED)
+		agent_reached(a, GOAL_DISCOVERED);
+	else
+		verify_begin(a, r->body);
 }
 
 static void discovered(void *arg, const struct response *r)
@@ -128,12 +134,10 @@ static void discovered(void *arg, const struct response *r)
 	char why[256];
 	int64_t retry = 0;
 
-	a->sent += r->sent;
-	a->received += r->received;
-	a->turns += r->turns;
+	agent_count(a, r);
 	if (r->err) {
-		tell(a, "discover", "registration operator %s cannot be asked: %s", a->order.registration, r->why.text);
-		later(a, 0);
+		agent_tell(a, "discover", "registration operator %s cannot be asked: %s", a->order.registration, r->why.text);
+		agent_later(a, 0);
 	} else if (r->status == 200) {
 		routed(a, r);
 	} else if (r->status == 401 && challenge_read(r->authenticate, &d) && ++a->challenges < DISCOVER_TRIES) {
@@ -142,8 +146,8 @@ static void discovered(void *arg, const struct response *r)
 		json_why(r->body, why, sizeof(why));
 		if (text_number(r->retry_after, 0, 86400, &retry))
 			retry = 0;
-		tell(a, "discover", "is told (%d): %s", r->status, why);
-		later(a, retry * 1000);
+		agent_tell(a, "discover", "is told (%d): %s", r->status, why);
+		agent_later(a, retry * 1000);
 	}
 }
 
@@ -155,13 +159,13 @@ static void discover(struct agent *a, const char *realm, const char *nonce)
 	struct why w = { "" };
 
 	if (tre_discover(a->tre, a->slot, realm, q.path, nonce, value, sizeof(value), &w)) {
-		tell(a, "discover", "does not answer: %s", w.text);
-		later(a, 0);
+		agent_tell(a, "discover", "does not answer: %s", w.text);
+		agent_later(a, 0);
 		return;
 	}
 	snprintf(line, sizeof(line), "Authorization: %s", value);
 	if (!http_ask(a->http, &q, discovered, a))
-		later(a, 0);
+		agent_later(a, 0);
 }
 
 /* --- what the modem says --- */
@@ -172,7 +176,7 @@ static void up(const struct modem_path *p, void *arg)
 
 	a->path = *p;
 	count_signalling(a, p);
-	tell(a, "attach", "has limited access through network %s", p->plmn);
+	agent_tell(a, "attach", "has limited access through network %s", p->plmn);
 	a->challenges = 0;
 	discover(a, a->order.realm, "");
 }
@@ -180,19 +184,19 @@ static void up(const struct modem_path *p, void *arg)
 static void failed(enum err e, const char *why, void *arg)
 {
 	(void)e;
-	tell(arg, "attach", "has no network: %s", *why ? why : "none was tried");
-	later(arg, 0);
+	agent_tell(arg, "attach", "has no network: %s", *why ? why : "none was tried");
+	agent_later(arg, 0);
 }
 
 static void lost(const char *why, void *arg)
 {
-	tell(arg, "attach", "was detached: %s", why);
-	later(arg, 0);
+	agent_tell(arg, "attach", "was detached: %s", why);
+	agent_later(arg, 0);
 }
 
 static void modem_step(const char *what, void *arg)
 {
-	tell(arg, "attach", "%s", what);
+	agent_tell(arg, "attach", "%s", what);
 }
 
 /* --- opening --- */
@@ -254,7 +258,9 @@ void agent_close(struct agent *a)
 	http_close(a->http);
 	tls_close(a->tls);
 	tre_close(a->tre);
+	free(a->carried);
 	if (a->journey >= 0)
 		close(a->journey);
+	secret_wipe(a, sizeof(*a));
 	free(a);
 }

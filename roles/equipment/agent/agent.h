@@ -9,12 +9,13 @@
 #include "roles/equipment/doors.h"
 
 struct agent;
+enum agent_goal { GOAL_NONE, GOAL_DISCOVERED, GOAL_TRIGGERED };
 struct agent_conf {
 	struct loop *loop;
 	const char *dir;
 	const char (*frequency)[300];
 	size_t frequencies;
-	int until_discovered;                       /* 1: ends when the route is known */
+	enum agent_goal goal;                       /* ended is called when it is reached */
 	void (*ended)(struct agent *a, void *arg);  /* may be NULL */
 	void *arg;
 };

@@ -78,6 +78,9 @@ void tre_close(struct tre *t)
 	X509_free(t->issuer);
 	sk_X509_pop_free(t->roots, X509_free);
 	free(t->route);
+	if (t->trigger)
+		secret_wipe(t->trigger, sizeof(*t->trigger));
+	free(t->trigger);
 	secret_wipe(t, sizeof(*t));
 	free(t);
 }

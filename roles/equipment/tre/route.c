@@ -60,6 +60,8 @@ enum err tre_route(struct tre *t, struct bytes der, struct discover_answer *out,
 		e = fields_check(t, &o, a, w);
 	if (!e)
 		e = serial_keep(t, a->serial);
+	if (!e)
+		e = cms_hash(der, t->route_hash);
 	if (e) {
 		free(a);
 		return e;

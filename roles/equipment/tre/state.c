@@ -49,6 +49,10 @@ static void put(struct wr *w, const struct tre_state *s)
 			wr_u48(w, s->pimsi[i].seq[k]);
 	}
 	wr_u64(w, (uint64_t)s->claim_serial);
+	PUT_VAR(w, s->one_time);
+	wr_copy(w, s->answer, sizeof(s->answer));
+	wr_copy(w, s->ocsp_nonce, sizeof(s->ocsp_nonce));
+	wr_u64(w, (uint64_t)s->counter);
 }
 
 static enum err get(struct bytes in, struct tre_state *s)
@@ -82,6 +86,10 @@ static enum err get(struct bytes in, struct tre_state *s)
 			s->pimsi[i].seq[k] = rd_u48(&r);
 	}
 	s->claim_serial = (int64_t)rd_u64(&r);
+	GET_VAR(&r, s->one_time);
+	rd_copy(&r, s->answer, sizeof(s->answer));
+	rd_copy(&r, s->ocsp_nonce, sizeof(s->ocsp_nonce));
+	s->counter = (int64_t)rd_u64(&r);
 	return rd_done(&r);
 }
 

@@ -24,6 +24,10 @@ struct tre_state {
 	int64_t roots, pimsis;
 	struct pimsi_slot pimsi[SLOT_PIMSI_MAX];
 	int64_t claim_serial;          /* the highest accepted */
+	/* of the last answer: what a package for us is sealed to, and refers to */
+	OCTETS(256) one_time;
+	uint8_t answer[32], ocsp_nonce[32];
+	int64_t counter;               /* the highest package counter taken */
 };
 
 struct tre {
@@ -39,6 +43,8 @@ struct tre {
 	uint8_t nonce[16];             /* of the discover under way */
 	int asking;                    /* slot of the discover under way + 1, 0: none */
 	struct discover_answer *route; /* accepted, or NULL */
+	uint8_t route_hash[32];
+	struct trigger *trigger;       /* accepted, or NULL */
 };
 
 /* state.c: reads and writes the state through the sealed cell. A change is made on a copy and counts once it is written. */

@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * Step 5 (I5, I5'; R4, P2): the equipment proves in a signed challenge what it is; its certificate is asked about by OCSP with
+ * a nonce that is the hash of its answer; the evidence goes to the HSS, and the sealed package comes back. Then the trigger.
+ * No answer of OCSP is no answer: the errand waits and goes on by itself.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "proto/cms.h"
+#include "proto/notification.h"
+#include "proto/ocsp.h"
+#include "roles/dlusim/dlusim.h"
+
+enum { CHALLENGE_S = 300, PACKAGE_MAX_ = 32 * 1024 };
+
+static struct cert_time now(void)
+{
+	return (struct cert_time){ clock_now(), 0 };
+}
+
+static enum err hash_text(struct bytes der, uint8_t hash[32], char text[65])
+{
+	enum err e = cms_hash(der, hash);
+
+	return e ? e : hex_of(BYTES(hash, 32), text, 65);
+}
+
+/* --- the discover answer: a challenge --- */
+
+struct opening {
+	struct ask *ask;
+	struct process *process;
+	struct discover_answer a;
+	char registration[ID_MAX], id[65], certificate[65];
+	uint8_t hash[32];
+	uint8_t *evidence, *der;
+	size_t evidence_n, der_n;
+	struct why why;
+};
+
+static enum err subscribed(struct tx *tx, struct opening *o)
+{
+	const struct row *r;
+	char id[ERRAND_ID];
+	struct errand e;
+	enum err err = tx_get(tx, "SELECT serial, registration, certificate, owner FROM subscription WHERE equipment = :equipment ORDER BY serial DESC LIMIT 1",
+		WITH(B_TEXT("equipment", o->a.equipment)), &r);
+
+	if (err)
+		return err == ERR_MISSING ? fail(&o->why, ERR_DENIED, "%s is not subscribed here", o->a.equipment) : err;
+	if (row_int(r, 0) != o->a.serial || strcmp(row_text(r, 1), o->registration) || strcmp(row_text(r, 2), o->certificate)
+		|| strcmp(row_text(r, 3), o->a.owner))
+		return fail(&o->why, ERR_DENIED, "the discover answer of %s is not of its present subscription; discover again", o->a.equipment);
+	snprintf(id, sizeof(id), "%s/%lld", o->a.equipment, (long long)o->a.serial);
+	err = tx_errand_get(tx, "subscribe", id, &e);
+	if (!err && strcmp(e.state, "subscribed"))
+		err = fail(&o->why, ERR_AGAIN, "the subscription of %s is still %s", o->a.equipment, e.state);
+	return err;
+}
+
+static enum err challenge_make(struct tx *tx, struct opening *o)
+{
+	struct process *p = o->process;
+	const struct signer by = { p->sign_cert, p->sign_issuer, p->sign_key };
+	struct challenge c = { .expiry = clock_now() + CHALLENGE_S };
+	uint8_t md[32];
+	char hash[65];
+	enum err e = text_copy(c.dlusim, sizeof(c.dlusim), p->id);
+
+	memcpy(c.equipment, o->a.equipment, sizeof(c.equipment));
+	memcpy(c.discover, o->hash, sizeof(c.discover));
+	if (!e)
+		e = secret_random(c.nonce, sizeof(c.nonce));
+	OPENSSL_free(o->der);
+	o->der = NULL;
+	if (!e)
+		e = cms_sign(OBJECT_CHALLENGE, &c, &by, &o->der, &o->der_n);
+	if (!e)
+		e = hash_text(BYTES(o->der, o->der_n), md, hash);
+	if (!e)
+		e = tx_do(tx, "INSERT INTO challenge (discover, equipment, serial, hash, evidence, der, expires_at) VALUES (:discover, :equipment, :serial,"
+			" :hash, :evidence, :der, :expires) ON CONFLICT (discover) DO UPDATE SET hash = excluded.hash, der = excluded.der,"
+			" expires_at = excluded.expires_at",
+			WITH(B_TEXT("discover", o->id), B_TEXT("equipment", o->a.equipment), B_INT("serial", o->a.serial), B_TEXT("hash", hash),
+				B_BLOB("evidence", BYTES(o->evidence, o->evidence_n)), B_BLOB("der", BYTES(o->der, o->der_n)), B_INT("expires", c.expiry)));
+	return e ? e : tx_audit(tx, "verify", ABOUT({ "equipment", o->a.equipment }, { "pimsi", o->a.pimsi }), "challenged %s, which came with PIMSI %s",
+		o->a.equipment, o->a.pimsi);
+}
+
+static enum err opening_write(struct tx *tx, void *arg)
+{
+	struct opening *o = arg;
+	const struct row *r;
+	enum err e = subscribed(tx, o);
+
+	if (!e)
+		e = tx_get(tx, "SELECT der FROM challenge WHERE discover = :discover AND expires_at > :now", WITH(B_TEXT("discover", o->id),
+			B_INT("now", clock_now())), &r);
+	if (!e) { /* the same discover answer: the same challenge while it lives */
+		struct bytes der = row_blob(r, 0);
+
+		OPENSSL_free(o->der);
+		o->der = OPENSSL_memdup(der.p, der.n);
+		o->der_n = der.n;
+		return o->der ? OK : ERR_NOMEM;
+	}
+	return e == ERR_MISSING ? challenge_make(tx, o) : e;
+}
+
+static void opening_done(void *arg, enum err e)
+{
+	struct opening *o = arg;
+
+	log_hop(e ? LOG_WARN : LOG_INFO, "verify", "eq=%s act=challenge result=%s", o->a.equipment, err_name(e));
+	if (e)
+		ask_refuse(o->ask, e, "%s", o->why.text[0] ? o->why.text : "no challenge could be made; ask again");
+	else
+		ask_reply(o->ask, 200, "application/cms", BYTES(o->der, o->der_n));
+	OPENSSL_free(o->der);
+	free(o->evidence);
+	free(o);
+}
+
+static enum err opening_check(struct opening *o, struct why *w)
+{
+	const struct conf *c = o->process->conf;
+	struct cms_signed by = { 0 };
+	enum err e = cms_open(OBJECT_DISCOVER, BYTES(o->evidence, o->evidence_n), NULL, tls_roots(o->process->tls), now(), &o->a, &by, w);
+
+	if (!e)
+		e = text_copy(o->registration, sizeof(o->registration), by.party.id);
+	cms_signed_free(&by);
+	if (!e && (strcmp(o->a.dlusim, o->process->id) || strcmp(o->a.operator, c->operator)))
+		e = fail(w, ERR_DENIED, "the discover answer sends %s to DLUSIM %s of operator %s; this is another", o->a.equipment, o->a.dlusim, o->a.operator);
+	if (!e && o->a.expiry < clock_now())
+		e = fail(w, ERR_EXPIRED, "the discover answer has expired; discover again");
+	if (!e)
+		e = hash_text(BYTES(o->evidence, o->evidence_n), o->hash, o->id);
+	return e ? e : hex_of(BYTES_OF(o->a.certificate), o->certificate, sizeof(o->certificate));
+}
+
+static void open_challenge(struct ask *a, struct process *p)
+{
+	struct opening *o = calloc(1, sizeof(*o));
+	struct bytes body = ask_body(a);
+	struct why w = { "out of memory" };
+	enum err e = ERR_NOMEM;
+
+	if (o)
+		o->evidence = malloc(body.n + 1);
+	if (o && o->evidence) {
+		o->ask = a;
+		o->process = p;
+		memcpy(o->evidence, body.p, body.n);
+		o->evidence_n = body.n;
+		e = opening_check(o, &w);
+	}
+	if (!e) {
+		store_run(p->store, opening_write, o, opening_done);
+		return;
+	}
+	ask_refuse(a, e, "%s", w.text);
+	if (o)
+		free(o->evidence);
+	free(o);
+}
+
+/* --- the answer: an errand --- */
+
+struct proving {
+	struct ask *ask;
+	struct process *process;
+	struct answer a;
+	struct cms_signed by;
+	char id[65];
+	uint8_t hash[32];
+	uint8_t *der;
+	size_t n;
+	struct why why;
+	/* at the end */
+	uint8_t *trigger;
+	size_t trigger_n;
+	enum err found;
+};
+
+static void proving_free(struct proving *v)
+{
+	cms_signed_free(&v->by);
+	free(v->der);
+	free(v->trigger);
+	free(v);
+}
+
+static enum err ocsp_letter(struct tx *tx, struct proving *v)
+{
+	const struct conf *c = v->process->conf;
+	const struct peer *pki = peers_find(v->process->peers, "attestation", c->attestation);
+	uint8_t *der = NULL;
+	size_t n = 0;
+	enum err e = pki && *pki->ocsp ? ocsp_ask_write(&v->by.cert, 1, v->by.issuer, v->hash, &der, &n) : ERR_MISSING;
+
+	if (!e)
+		e = tx_outbox(tx, &(struct letter){ .word = "ocsp", .errand = "verify", .id = v->id, .address = pki->ocsp, .path = "/",
+			.type = "application/ocsp-request", .body = BYTES(der, n) });
+	OPENSSL_free(der);
+	return e;
+}
+
+/* The answer must be to our challenge, by the certificate that the registration operator bound, for the same subscription. */
+static enum err answer_check(struct tx *tx, struct proving *v, int64_t *serial, char discover[65])
+{
+	const struct row *r;
+	char challenge[65];
+	enum err e = hex_of(BYTES_OF(v->a.discover), discover, 65);
+
+	if (!e)
+		e = hex_of(BYTES_OF(v->a.challenge), challenge, sizeof(challenge));
+	if (!e)
+		e = tx_get(tx, "SELECT c.equipment, c.serial, c.hash, c.expires_at, s.certificate FROM challenge c JOIN subscription s"
+			" ON s.equipment = c.equipment AND s.serial = c.serial WHERE c.discover = :discover", WITH(B_TEXT("discover", discover)), &r);
+	if (e)
+		return e == ERR_MISSING ? fail(&v->why, ERR_DENIED, "this answer belongs to no challenge of ours; begin with the discover answer") : e;
+	*serial = row_int(r, 1);
+	if (strcmp(row_text(r, 2), challenge) || row_int(r, 3) < clock_now())
+		return fail(&v->why, ERR_EXPIRED, "the challenge of %s has expired; ask for a new one", v->by.party.id);
+	if (strcmp(row_text(r, 0), v->by.party.id) || v->a.serial != *serial || !bytes_same(v->a.certificate, v->by.hash, 32))
+		return fail(&v->why, ERR_DENIED, "the answer is signed by %s, not by the equipment that was challenged", v->by.party.id);
+	{
+		char own[65];
+
+		e = hex_of(BYTES_OF(v->by.hash), own, sizeof(own));
+		if (!e && strcmp(own, row_text(r, 4)))
+			e = fail(&v->why, ERR_DENIED, "%s answers with another certificate than the one bound to it", v->by.party.id);
+	}
+	return e;
+}
+
+static enum err proving_write(struct tx *tx, void *arg)
+{
+	struct proving *v = arg;
+	const struct row *r;
+	char discover[65];
+	int64_t serial = 0;
+	enum err e = tx_get(tx, "SELECT 1 FROM verification WHERE id = :id", WITH(B_TEXT("id", v->id)), &r);
+
+	if (e != ERR_MISSING)
+		return e; /* the same bytes again: the same errand */
+	e = answer_check(tx, v, &serial, discover);
+	if (!e)
+		e = tx_do(tx, "INSERT INTO verification (id, equipment, serial, discover, answer, ocsp, package, package_id, counter, trigger_der, job, asked_at)"
+			" VALUES (:id, :equipment, :serial, :discover, :answer, :none, :none, '', 0, :none, '', :now)",
+			WITH(B_TEXT("id", v->id), B_TEXT("equipment", v->by.party.id), B_INT("serial", serial), B_TEXT("discover", discover),
+				B_BLOB("answer", BYTES(v->der, v->n)), B_BLOB("none", BYTES("", 0)), B_INT("now", clock_now())));
+	if (!e)
+		e = tx_audit(tx, "verify", ABOUT({ "equipment", v->by.party.id }, { "pimsi", v->a.pimsi }),
+			"%s answered our challenge; now it is the attestation provider's turn to say whether its certificate is good", v->by.party.id);
+	if (!e)
+		e = tx_errand_begin(tx, "verify", v->id, "asking");
+	return e ? e : ocsp_letter(tx, v);
+}
+
+static enum err trigger_read(struct tx *tx, void *arg)
+{
+	struct proving *v = arg;
+	const struct row *r;
+	struct bytes der;
+
+	v->found = tx_get(tx, "SELECT trigger_der FROM verification WHERE id = :id", WITH(B_TEXT("id", v->id)), &r);
+	if (v->found)
+		return OK;
+	der = row_blob(r, 0);
+	free(v->trigger);
+	v->trigger = malloc(der.n + 1);
+	if (!v->trigger)
+		return ERR_NOMEM;
+	memcpy(v->trigger, der.p, der.n);
+	v->trigger_n = der.n;
+	return OK;
+}
+
+static void trigger_ready(void *arg, enum err e)
+{
+	struct proving *v = arg;
+
+	e = e ? e : v->found;
+	if (e)
+		ask_refuse(v->ask, e, "the trigger is not there; send the answer again");
+	else
+		ask_reply(v->ask, 200, "application/cms", BYTES(v->trigger, v->trigger_n));
+	proving_free(v);
+}
+
+static void proving_told(void *arg, const struct errand *e)
+{
+	struct proving *v = arg;
+
+	if (!e) {
+		ask_refuse(v->ask, ERR_UNAVAILABLE, "send the answer again");
+		proving_free(v);
+	} else if (!strcmp(e->state, "sealed")) {
+		store_run(v->process->store, trigger_read, v, trigger_ready);
+	} else if (!strcmp(e->state, "refused")) {
+		ask_refuse_as(v->ask, 403, ERR_DENIED, "%s", e->why);
+		proving_free(v);
+	} else {
+		ask_add(v->ask, "Retry-After", "2");
+		ask_reply_json(v->ask, 202, json_pack("{s:s, s:s}", "errand", v->id, "state", e->state));
+		proving_free(v);
+	}
+}
+
+static void proving_written(void *arg, enum err e)
+{
+	struct proving *v = arg;
+	const struct conf *c = v->process->conf;
+
+	log_hop(e ? LOG_WARN : LOG_INFO, "verify", "eq=%s act=answer errand=%.12s result=%s", v->by.party.id, v->id, err_name(e));
+	if (!e) {
+		errand_wait(v->process->errands, "verify", v->id, c->patience * 1000, proving_told, v);
+		return;
+	}
+	ask_refuse(v->ask, e, "%s", v->why.text[0] ? v->why.text : "send the answer again");
+	proving_free(v);
+}
+
+static void take_answer(struct ask *a, struct process *p)
+{
+	struct proving *v = calloc(1, sizeof(*v));
+	struct bytes body = ask_body(a);
+	struct why w = { "out of memory" };
+	enum err e = ERR_NOMEM;
+
+	if (v)
+		v->der = malloc(body.n + 1);
+	if (v && v->der) {
+		v->ask = a;
+		v->process = p;
+		memcpy(v->der, body.p, body.n);
+		v->n = body.n;
+		e = cms_open(OBJECT_ANSWER, body, NULL, tls_roots(p->tls), now(), &v->a, &v->by, &w);
+		if (!e)
+			e = hash_text(body, v->hash, v->id);
+	}
+	if (!e) {
+		store_run(p->store, proving_write, v, proving_written);
+		return;
+	}
+	ask_refuse(a, e, "%s", w.text);
+	if (v)
+		proving_free(v);
+}
+
+void verify_ask(struct ask *a, void *process)
+{
+	int which = cms_which(ask_body(a));
+
+	if (which == OBJECT_DISCOVER)
+		open_challenge(a, process);
+	else if (which == OBJECT_ANSWER)
+		take_answer(a, process);
+	else
+		ask_refuse(a, ERR_FORMAT, "send a discover answer or an answer, as application/cms");
+}
+
+/* --- rules --- */
+
+struct evidence {
+	char equipment[EQUIPMENT_MAX];
+	uint8_t *discover, *challenge, *answer;
+	size_t discover_n, challenge_n, answer_n;
+};
+
+static void evidence_free(struct evidence *v)
+{
+	free(v->discover);
+	free(v->challenge);
+	free(v->answer);
+}
+
+static uint8_t *keep(struct bytes b, size_t *n)
+{
+	uint8_t *p = malloc(b.n + 1);
+
+	if (p && b.n)
+		memcpy(p, b.p, b.n);
+	*n = p ? b.n : 0;
+	return p;
+}
+
+static enum err evidence_get(struct tx *tx, const char *id, struct evidence *v)
+{
+	const struct row *r;
+	enum err e = tx_get(tx, "SELECT v.equipment, c.evidence, c.der, v.answer FROM verification v JOIN challenge c ON c.discover = v.discover"
+		" WHERE v.id = :id", WITH(B_TEXT("id", id)), &r);
+
+	memset(v, 0, sizeof(*v));
+	if (e)
+		return e;
+	row_copy(r, 0, v->equipment, sizeof(v->equipment));
+	v->discover = keep(row_blob(r, 1), &v->discover_n);
+	v->challenge = keep(row_blob(r, 2), &v->challenge_n);
+	v->answer = keep(row_blob(r, 3), &v->answer_n);
+	return v->discover && v->challenge && v->answer ? OK : ERR_NOMEM;
+}
+
+static enum err seal_letter(struct tx *tx, const struct errand *e, const struct evidence *v, struct bytes ocsp)
+{
+	const struct process *p = store_owner(tx);
+	json_t *o = json_pack("{s:o?, s:o?, s:o?, s:o?}", "discover", json_b64(BYTES(v->discover, v->discover_n)), "challenge",
+		json_b64(BYTES(v->challenge, v->challenge_n)), "answer", json_b64(BYTES(v->answer, v->answer_n)), "ocsp", json_b64(ocsp));
+	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	enum err err = text ? tx_outbox(tx, &(struct letter){ .word = "seal", .errand = "verify", .id = e->id, .role = "hss",
+		.peer = ((const struct conf *)p->conf)->operator, .path = "/v1/verify", .type = "application/json", .body = bytes_text(text) }) : ERR_NOMEM;
+
+	free(text);
+	json_decref(o);
+	return err;
+}
+
+/* 5': hard fail. tryLater and silence are no verdict: the letter is sent again. */
+static enum err told_ocsp(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
+{
+	const struct process *p = store_owner(tx);
+	struct evidence v;
+	struct answer a;
+	struct cms_signed by = { 0 };
+	struct ocsp_status s = { 0 };
+	uint8_t hash[32];
+	int64_t produced = 0;
+	enum err err = evidence_get(tx, e->id, &v);
+
+	if (!err)
+		err = cms_open(OBJECT_ANSWER, BYTES(v.answer, v.answer_n), v.equipment, tls_roots(p->tls), now(), &a, &by, w);
+	if (!err)
+		err = cms_hash(BYTES(v.answer, v.answer_n), hash);
+	if (!err)
+		err = ocsp_answer_check(event->body, &by.cert, 1, by.issuer, hash, now(), &s, &produced, w);
+	if (err == ERR_UNAVAILABLE)
+		err = ERR_AGAIN;
+	if (!err && s.state == OCSP_REVOKED)
+		err = fail(w, ERR_REVOKED, "the certificate of %s is revoked: nothing is released to it", v.equipment);
+	if (!err && s.state != OCSP_GOOD)
+		err = fail(w, ERR_DENIED, "the attestation provider does not know the certificate of %s", v.equipment);
+	if (!err)
+		err = tx_do(tx, "UPDATE verification SET ocsp = :ocsp WHERE id = :id", WITH(B_BLOB("ocsp", event->body), B_TEXT("id", e->id)));
+	if (!err)
+		err = tx_audit(tx, "verify", ABOUT({ "equipment", v.equipment }), "the certificate of %s is good; now it is the HSS's turn to seal its package", v.equipment);
+	if (!err)
+		err = seal_letter(tx, e, &v, event->body);
+	cms_signed_free(&by);
+	evidence_free(&v);
+	return err;
+}
+
+static enum err secret_octets(size_t *n, uint8_t *p, size_t want)
+{
+	*n = want;
+	return secret_random(p, want);
+}
+
+/* The DM account of one job, and package #0 that begins it; signed, because the equipment believes only that. */
+static enum err trigger_make(struct tx *tx, const struct errand *e, const char *equipment, int64_t expires, struct trigger *t, uint8_t **der, size_t *n)
+{
+	const struct process *p = store_owner(tx);
+	const struct conf *c = p->conf;
+	const struct peer *dm = peers_find(p->peers, "dm", c->dm);
+	const struct signer by = { p->sign_cert, p->sign_issuer, p->sign_key };
+	struct notification notice = { .user_interaction = 1 };
+	uint8_t random[8];
+	enum err err = dm ? secret_random(random, sizeof(random)) : fail(tx_why(tx), ERR_MISSING, "dm %s is not known", c->dm);
+
+	memset(t, 0, sizeof(*t));
+	if (!err)
+		err = hex_of(BYTES_OF(random), t->job, sizeof(t->job));
+	if (!err)
+		err = text_copy(t->dlusim, sizeof(t->dlusim), p->id);
+	if (!err)
+		err = text_copy(t->equipment, sizeof(t->equipment), equipment);
+	if (!err)
+		err = hex_read(e->id, t->answer, sizeof(t->answer));
+	if (!err)
+		err = text_copy(t->dm, sizeof(t->dm), c->dm);
+	if (!err)
+		err = text_copy(t->dm_address, sizeof(t->dm_address), dm->address);
+	snprintf(t->user, sizeof(t->user), "%s/%s", p->id, t->job);
+	if (!err)
+		err = secret_octets(&t->client_secret.n, t->client_secret.p, 32);
+	if (!err)
+		err = secret_octets(&t->client_nonce.n, t->client_nonce.p, 16);
+	if (!err)
+		err = secret_octets(&t->server_secret.n, t->server_secret.p, 32);
+	if (!err)
+		err = secret_octets(&t->server_nonce.n, t->server_nonce.p, 16);
+	notice.session = (uint16_t)(random[0] << 8 | random[1]);
+	snprintf(notice.server, sizeof(notice.server), "%s", c->dm);
+	if (!err)
+		err = notification_write(&notice, BYTES(t->server_secret.p, t->server_secret.n), BYTES(t->server_nonce.p, t->server_nonce.n), t->notice.p,
+			sizeof(t->notice.p), &t->notice.n);
+	t->expiry = expires;
+	return err ? err : cms_sign(OBJECT_TRIGGER, t, &by, der, n);
+}
+
+static enum err sealed(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
+{
+	json_t *o = json_loadb((const char *)event->body.p, event->body.n, 0, NULL);
+	uint8_t *package = malloc(PACKAGE_MAX_), *der = NULL;
+	size_t n = 0, len = 0;
+	char id[JOB_MAX], equipment[EQUIPMENT_MAX];
+	int64_t counter = 0, expires = 0;
+	struct trigger t;
+	const struct row *r;
+	enum err err = package ? json_get_b64(o, "package", package, PACKAGE_MAX_, &n, w) : ERR_NOMEM;
+
+	if (!err)
+		err = json_get_text(o, "id", id, sizeof(id), w);
+	if (!err)
+		err = json_get_number(o, "counter", 1, INT64_MAX / 2, &counter, w);
+	if (!err)
+		err = json_get_number(o, "expires_at", 1, INT64_MAX / 2, &expires, w);
+	json_decref(o);
+	if (!err)
+		err = tx_get(tx, "SELECT equipment FROM verification WHERE id = :id", WITH(B_TEXT("id", e->id)), &r);
+	if (!err)
+		row_copy(r, 0, equipment, sizeof(equipment));
+	if (!err)
+		err = trigger_make(tx, e, equipment, expires, &t, &der, &len);
+	if (!err)
+		err = tx_do(tx, "UPDATE verification SET package = :package, package_id = :package_id, counter = :counter, trigger_der = :trigger, job = :job WHERE id = :id",
+			WITH(B_BLOB("package", BYTES(package, n)), B_TEXT("package_id", id), B_INT("counter", counter), B_BLOB("trigger", BYTES(der, len)),
+				B_TEXT("job", t.job), B_TEXT("id", e->id)));
+	if (!err)
+		err = tx_audit(tx, "verify", ABOUT({ "equipment", equipment }, { "package", id }, { "job", t.job }),
+			"the HSS sealed package %s for %s; it is the equipment's turn to fetch it by job %s", id, equipment, t.job);
+	secret_wipe(&t, sizeof(t));
+	OPENSSL_free(der);
+	free(package);
+	return err;
+}
+
+static enum err not_sealed(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
+{
+	char why[256];
+
+	(void)tx, (void)e;
+	json_why(event->body, why, sizeof(why));
+	return fail(w, ERR_DENIED, "%s %s refuses: %s", event->role && *event->role ? event->role : "the OCSP responder", event->peer, why);
+}
+
+enum err verify_refused(struct tx *tx, const struct errand *e)
+{
+	const struct row *r;
+	char equipment[EQUIPMENT_MAX];
+	enum err err = tx_get(tx, "SELECT equipment FROM verification WHERE id = :id", WITH(B_TEXT("id", e->id)), &r);
+
+	if (err)
+		return err;
+	row_copy(r, 0, equipment, sizeof(equipment));
+	return tx_audit(tx, "verify", ABOUT({ "equipment", equipment }), "%s is refused: %s", equipment, e->why);
+}
+
+const struct errand_rule verify_rules[] = {
+	{ "asking", "ocsp.ok", NULL, told_ocsp, "sealing", "refused" },
+	{ "asking", "ocsp.refused", NULL, not_sealed, NULL, "refused" },
+	{ "sealing", "seal.ok", "hss", sealed, "sealed", "refused" },
+	{ "sealing", "seal.refused", "hss", not_sealed, NULL, "refused" },
+	{ 0 },
+};
+const char *const verify_settled[] = { "sealed", "refused", NULL };
