@@ -21,10 +21,10 @@ static const struct command {
 		"  usher peer add reg dlusim dlusim.home.example --address 10.0.0.7:8443\n"
 		"  usher peer add vis registration 901-70 --gsup 127.0.0.1:@../reg/run/ports#gsup --access 10.0.0.3:8445 --range 90170\n"
 		"A port written @FILE#NAME is read from FILE (made by `usher run`) when the role starts.\n", peer_add },
-	{ "run", "[--temporary] [--verbose] DIR...", "start the roles of these folders and watch over them",
+	{ "run", "[--temporary | --remove DIR] [--verbose] DIR...", "start the roles of these folders and watch over them",
 		"  usher run pki reg vis home\n"
 		"Binds every listener, writes DIR/run/ports, restarts a role that dies, stops all at Ctrl-C.\n"
-		"--temporary removes the folders at the end, whatever ends it. --verbose shows the roles' log lines.\n", run_dirs },
+		"--temporary removes the folders at the end, --remove the whole of DIR, whatever ends it. --verbose shows the roles' log lines.\n", run_dirs },
 	{ "status", "[ROLE ID]", "ask every role this folder knows how it is",
 		"  usher --as alice status\n  usher --as alice --json status registration 901-70\n", status_all },
 	{ "ca invite", "ROLE ID", "let somebody enrol once", "  usher --as alice ca invite registration 901-70 > reg.invite\n", ca_invite },
@@ -43,6 +43,8 @@ static const struct command {
 	{ "owner claim", "FILE --dlusim ID=HOST:PORT --roots FILE --token-file FILE [--serial N]", "subscribe equipments by their labels",
 		"  usher owner claim fleet/labels.csv --dlusim dlusim.home.example=127.0.0.1:8446 --roots roots.pem --token-file waterworks.token\n"
 		"FILE: a header line, then equipment,registration,claim_key[,serial]. Safe to give again; a higher serial replaces.\n", owner_claim },
+	{ "watch", "FLEET [--until STEP] [--timeout SECONDS] [--quiet]", "follow the journeys of a fleet; a table at the end",
+		"  usher watch fleet --until verify\nSTEP: attach discover verify provision install. Exit 0 when all equipments reached it.\n", watch_fleet },
 	{ "ca list", "[ROLE [ID]]", "list certificates", "  usher --as alice ca list equipment\n", ca_list },
 };
 enum { COMMANDS = sizeof(commands) / sizeof(*commands) };

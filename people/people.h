@@ -55,5 +55,6 @@ int factory_enrol(struct words *w);
 int factory_order(struct words *w);
 int factory_bind(struct words *w);
 int owner_claim(struct words *w);
+int watch_fleet(struct words *w);
 
 #endif

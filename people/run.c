@@ -36,6 +36,7 @@ struct run {
 	struct place place[DIRS];
 	int n, verbose, temporary;
 	char self[600];
+	const char *remove; /* --remove DIR: instead of the places' own folders */
 	int watcher; /* the end whose closing wakes the watcher */
 };
 
@@ -345,9 +346,11 @@ static void watcher_start(struct run *r)
 	for (int tries = 0; tries < 30; tries++) { /* roles die with their parent; one may still be writing */
 		int left = 0;
 
-		for (int i = 0; i < r->n; i++) {
-			nftw(r->place[i].dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-			left += !access(r->place[i].dir, F_OK);
+		for (int i = 0; i < (r->remove ? 1 : r->n); i++) {
+			const char *dir = r->remove ? r->remove : r->place[i].dir;
+
+			nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+			left += !access(dir, F_OK);
 		}
 		if (!left)
 			break;
@@ -377,8 +380,9 @@ int run_dirs(struct words *w)
 
 	r.verbose = words_flag(w, "verbose");
 	r.temporary = words_flag(w, "temporary");
+	r.remove = words_option(w, "remove");
 	if (!w->n || w->n > DIRS || w->v[0][0] == '-') {
-		sorry("usage: usher run [--temporary] [--verbose] DIR... (at most %d)", DIRS);
+		sorry("usage: usher run [--temporary | --remove DIR] [--verbose] DIR... (at most %d)", DIRS);
 		return USAGE;
 	}
 	sigemptyset(&signals);
@@ -392,7 +396,7 @@ int run_dirs(struct words *w)
 		return FAILED;
 	for (; r.n < w->n && !code; r.n++)
 		code = place_read(r.place + r.n, w->v[r.n]);
-	if (!code && r.temporary)
+	if (!code && (r.temporary || r.remove))
 		watcher_start(&r);
 	for (int i = 0; i < r.n && !code; i++)
 		code = place_bind(r.place + i);

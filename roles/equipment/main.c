@@ -2,9 +2,11 @@
 /* The equipment as a program. Its factory doors serve the production line (`usher factory`); the rest is the equipment's life. */
 #include <dirent.h>
 #include <openssl/pem.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "core/conf.h"
@@ -236,6 +238,8 @@ static int live(int fleet, const char *dir, enum agent_goal until)
 	struct line l = { dir, NULL, { "" } };
 	int code = 1;
 	enum err e = f.agent ? loop_new(&f.loop) : ERR_NOMEM;
+
+	prctl(PR_SET_PDEATHSIG, SIGTERM); /* ends with who started it */
 
 	if (!e)
 		e = conf_find(dir, &f.conf, &l.why);
