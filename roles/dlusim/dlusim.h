@@ -46,4 +46,8 @@ extern const struct errand_rule verify_rules[];
 extern const char *const verify_settled[];
 enum err verify_refused(struct tx *tx, const struct errand *e);
 
+/* provision.c: step 6, towards the DM service */
+void provision_hand(struct ask *a, void *process);  /* POST /v1/provision */
+void provision_ended(struct ask *a, void *process); /* POST /v1/provision/done */
+
 #endif

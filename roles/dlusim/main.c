@@ -5,9 +5,11 @@
 
 #include "roles/dlusim/dlusim.h"
 
-enum { STAFF = 9, JSON_BODY = 16 * 1024, ROWS_BODY = 256 * 1024, OBJECT_BODY = 48 * 1024 };
+enum { DM = 6, STAFF = 9, JSON_BODY = 16 * 1024, ROWS_BODY = 256 * 1024, OBJECT_BODY = 48 * 1024 };
 
 static const struct route peers_routes[] = {
+	{ "POST", "/v1/provision", WHO(DM), JSON_BODY, provision_hand },
+	{ "POST", "/v1/provision/done", WHO(DM), JSON_BODY, provision_ended },
 	{ "POST", "/v1/people", WHO(STAFF), JSON_BODY, people_add },
 	DESK_ROUTES,
 	{ 0 },
