@@ -486,7 +486,6 @@ enum err conf_address(const char *text, char *host, size_t cap, uint16_t *port, 
 {
 	const char *colon = *text == '[' ? strchr(text, ']') : NULL;
 	size_t skip = colon != NULL, n;
-	char file[PATH_ROOM], *name;
 	int64_t number;
 
 	colon = colon ? colon + 1 : strchr(text, ':');
@@ -497,14 +496,26 @@ enum err conf_address(const char *text, char *host, size_t cap, uint16_t *port, 
 		return fail(w, ERR_LIMIT, "`%s`: the host is too long", text);
 	memcpy(host, text + skip, n);
 	host[n] = 0;
-	if (colon[1] == '@') {
-		if (text_copy(file, sizeof(file), colon + 2) || !(name = strrchr(file, '#')))
-			return fail(w, ERR_FORMAT, "`%s` is not host:@FILE#NAME", text);
-		*name++ = 0;
-		return port_of(file, name, port, w);
-	}
 	if (text_number(colon + 1, 0, 65535, &number))
 		return fail(w, ERR_FORMAT, "`%s`: the port is not a number of 0 to 65535", text);
 	*port = (uint16_t)number;
 	return OK;
+}
+
+enum err conf_resolve(const char *text, char *dst, size_t cap, struct why *w)
+{
+	const char *at = strstr(text, ":@");
+	char file[PATH_ROOM], *name;
+	uint16_t port = 0;
+	enum err e;
+	int n;
+
+	if (!at)
+		return text_copy(dst, cap, text);
+	if (text_copy(file, sizeof(file), at + 2) || !(name = strrchr(file, '#')))
+		return fail(w, ERR_FORMAT, "`%s` is not host:@FILE#NAME", text);
+	*name++ = 0;
+	e = port_of(file, name, &port, w);
+	n = e ? 0 : snprintf(dst, cap, "%.*s:%u", (int)(at - text), text, port);
+	return e ? e : n < (int)cap ? OK : ERR_LIMIT;
 }

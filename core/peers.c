@@ -36,12 +36,25 @@ static int yaml_file(const struct dirent *d)
 	return n > 5 && d->d_name[0] != '.' && !strcmp(d->d_name + n - 5, ".yaml");
 }
 
+/* Ports that `usher run` found. One that is not known yet stays as it is written: whoever calls that peer hears so. */
+static void ports_resolve(struct peer *p)
+{
+	char *const texts[] = { p->address, p->gsup, p->access, p->ocsp };
+	char plain[sizeof(p->address)];
+	struct why unused;
+
+	for (int i = 0; i < 4; i++)
+		if (!conf_resolve(texts[i], plain, sizeof(plain), &unused))
+			memcpy(texts[i], plain, sizeof(plain));
+}
+
 static enum err peer_read(const char *path, const char *dir, struct peer *p, struct why *w)
 {
 	enum err e = conf_read(path, dir, peer_schema, p, w);
 
 	if (e)
 		return e;
+	ports_resolve(p);
 	if (!cert_role_number(p->party.role))
 		e = fail(w, ERR_RANGE, "%s: role `%s` is none of usher's", path, p->party.role);
 	for (size_t i = 0; i < p->range.n && !e; i++)

@@ -14,7 +14,7 @@ enum { ROWS = 500, LINE = 400 };
 
 struct owner {
 	struct asker *asker;
-	const char *address;
+	char address[300];
 	char dlusim[ID_MAX], operator[PLMN_TEXT], name[OWNER_MAX], bearer[200];
 };
 
@@ -59,12 +59,14 @@ static int owner_open(struct owner *o, struct words *w)
 	const char *dlusim = words_option(w, "dlusim"), *roots = words_option(w, "roots"), *token = words_option(w, "token-file");
 	const char *eq = dlusim ? strchr(dlusim, '=') : NULL;
 	json_t *me;
+	struct why w2 = { "" };
 	int status, ok;
 
 	if (!eq || !roots || !token)
 		return sorry("needed: --dlusim ID=HOST:PORT --roots FILE --token-file FILE");
 	snprintf(o->dlusim, sizeof(o->dlusim), "%.*s", (int)(eq - dlusim), dlusim);
-	o->address = eq + 1;
+	if (conf_resolve(eq + 1, o->address, sizeof(o->address), &w2))
+		return sorry("%s", w2.text);
 	if (token_read(token, o->bearer, sizeof(o->bearer)) || !(o->asker = asker_open_roots(roots)))
 		return FAILED;
 	me = call(o, "/v1/people", NULL, &status);

@@ -219,8 +219,7 @@ static enum err pki_make(struct setup *s, const char *staff, const char *file)
 
 struct enrolment {
 	struct asker *asker;
-	const char *address;
-	char provider[ID_MAX];
+	char address[300], provider[ID_MAX];
 	char basic[900];
 };
 
@@ -322,7 +321,9 @@ static enum err join(struct setup *s, const char *attestation, const char *roots
 
 	if (!eq || !roots || !invite)
 		return fail(&s->why, ERR_MISSING, "needed: --attestation ID=HOST:PORT, --roots FILE (handed over safely), --invite-file FILE");
-	n.address = eq + 1;
+	e = conf_resolve(eq + 1, n.address, sizeof(n.address), &s->why);
+	if (e)
+		return e;
 	snprintf(n.provider, sizeof(n.provider), "%.*s", (int)(eq - attestation), attestation);
 	e = copy_roots(s, roots);
 	if (!e)

@@ -53,6 +53,16 @@ enum err tre_answer(struct tre *t, struct bytes challenge, uint8_t **der, size_t
 /* Takes the trigger: signed by the route's DLUSIM service, for our answer. out gets the DM account, which is the agent's. */
 enum err tre_take_trigger(struct tre *t, struct bytes der, struct trigger *out, struct why *w) MUST_CHECK;
 
+/* Takes a package: its shape, the key of one use, the operator's signature, every field that binds it to us. It stays sealed
+ * until OCSP has spoken. ERR_FORMAT, ERR_AUTH: does not open, or a wrong signature; ERR_DENIED: not for us; ERR_CONFLICT: an old
+ * counter; ERR_EXPIRED. The same package again, once installed: ERR_EXISTS. */
+enum err tre_take_package(struct tre *t, struct bytes der, struct why *w) MUST_CHECK;
+/* One OCSP request about the signers of package, trigger and discover answer, with the answer's nonce. *der: OPENSSL_free. */
+enum err tre_ocsp_ask(struct tre *t, uint8_t **der, size_t *n, struct why *w) MUST_CHECK;
+/* All good: the USIM is installed, inactive. ERR_REVOKED: the package is destroyed, w names the certificate. ERR_UNAVAILABLE and
+ * others: the package stays sealed; ask again. */
+enum err tre_ocsp(struct tre *t, struct bytes response, struct why *w) MUST_CHECK;
+
 /* --- the modem --- */
 struct modem;
 struct modem_path {

@@ -265,6 +265,7 @@ static int usage(FILE *out, int code)
 		"       usher-equipment run-fleet DIR      all equipments in DIR's folders in one process; DIR/equipment.yaml\n"
 		"       usher-equipment discover[-fleet] DIR   the same, and ends when the DLUSIM service is known\n"
 		"       usher-equipment verify[-fleet] DIR     the same, and ends when it has proved itself and holds its trigger\n"
+		"       usher-equipment install[-fleet] DIR    the same, and ends when its USIM is installed, inactive\n"
 		"       usher-equipment make DIR ID        a new equipment: keys that never leave its tre\n");
 	for (int i = 0; i < DOORS; i++)
 		fprintf(out, "       usher-equipment %s DIR %-14s %s\n", doors[i].name, doors[i].argument ? doors[i].argument : "", doors[i].about);
@@ -278,6 +279,7 @@ static const struct {
 } lives[] = {
 	{ "run", 0, GOAL_NONE }, { "run-fleet", 1, GOAL_NONE }, { "discover", 0, GOAL_DISCOVERED }, { "discover-fleet", 1, GOAL_DISCOVERED },
 	{ "verify", 0, GOAL_TRIGGERED }, { "verify-fleet", 1, GOAL_TRIGGERED },
+	{ "install", 0, GOAL_INSTALLED }, { "install-fleet", 1, GOAL_INSTALLED },
 };
 
 int main(int argc, char **argv)

@@ -36,7 +36,7 @@ with World() as w:
     # kill -9 of each role in the middle: a new serial completes after the restart
     for d in ("reg", "hss", "dlusim"):
         os.kill(w.pids(d)[0], signal.SIGKILL)
-    w.wait("all are back", lambda: w.more().count(" is up") == 10)
+    w.wait("all are back", lambda: w.more().count(" is up") == 11)
     open(good, "w").write("\n".join([lines[0]] + [l + ",3" for l in lines[1:]]) + "\n")
     assert w.claim("good.csv").count("subscribed") == 3
     assert w.sql("hss", "hss", "SELECT COUNT(*) FROM booking") == [(3,)], "an equipment has one IMSI"

@@ -113,7 +113,11 @@ class World:
         add("hss", "dlusim", "dlusim.home.example")
         add("dlusim", "registration", "901-70", "--address", at("reg", "peers"))
         add("dlusim", "hss", "262-42", "--address", at("hss", "peers"))
-        add("dlusim", "dm", "dm.example", "--address", "127.0.0.1:9")
+        self.enrol("dm", "dm", "dm.example")
+        add("dm", "staff", "alice")
+        add("dm", "dlusim", "dlusim.home.example", "--address", at("dlusim", "peers"))
+        add("dlusim", "dm", "dm.example", "--address", at("dm", "equipment"))
+        add("alice", "dm", "dm.example", "--address", at("dm", "peers"))
         add("dlusim", "attestation", "pki.example", "--ocsp", at("pki", "ocsp"))
         add("alice", "registration", "901-70", "--address", at("reg", "peers"))
         add("alice", "hss", "262-42", "--address", at("hss", "peers"))
@@ -126,7 +130,7 @@ class World:
             add("alice", "visited", plmn, "--address", at(d, "peers"))
             if d != "vis2":
                 add(d, "registration", "901-70", "--gsup", at("reg", "gsup"), "--access", at("reg", "access"), "--range", "90170")
-        self.dirs = ["pki", "reg", "hss", "dlusim", "vis1", "vis2", "vis9"]
+        self.dirs = ["pki", "reg", "hss", "dlusim", "dm", "vis1", "vis2", "vis9"]
         self.start(*self.dirs)
         self.usher("pool", "add", "registration", "901-70", "901700000000001", "100")
         self.usher("pool", "add", "hss", "262-42", "262420000000001", "100")
@@ -169,6 +173,6 @@ class World:
 
     def story(self, role, id, kind, value):
         """What a role's audit says, as one text."""
-        dirs = {"registration": "reg", "hss": "hss", "dlusim": "dlusim", "attestation": "pki"}
+        dirs = {"registration": "reg", "hss": "hss", "dlusim": "dlusim", "attestation": "pki", "dm": "dm"}
         return "\n".join(t for (t,) in self.sql(dirs[role], role, f"SELECT text FROM audit JOIN audit_about USING (seq) WHERE kind = '{kind}' "
                                                 f"AND value = '{value}' ORDER BY seq"))

@@ -13,6 +13,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/secret.h"
 #include "proto/digest.h"
 #include "proto/json.h"
 
@@ -86,6 +87,8 @@ void agent_later(struct agent *a, int64_t least_ms)
 	int64_t wait = a->failures > 8 ? BACKOFF_MOST_MS : (int64_t)BACKOFF_MS << a->failures;
 	uint16_t jitter = 0;
 
+	if (a->closing)
+		return;
 	(void)!RAND_bytes((unsigned char *)&jitter, sizeof(jitter));
 	wait = wait > BACKOFF_MOST_MS ? BACKOFF_MOST_MS : wait;
 	wait = wait / 2 + wait / 2 * jitter / 65536;
@@ -253,9 +256,11 @@ void agent_close(struct agent *a)
 {
 	if (!a)
 		return;
+	a->closing = 1; /* what ends now begins nothing anew */
+	http_close(a->http);
+	provision_end(a);
 	timer_stop(a->again);
 	modem_close(a->modem);
-	http_close(a->http);
 	tls_close(a->tls);
 	tre_close(a->tre);
 	free(a->carried);

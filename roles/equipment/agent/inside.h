@@ -13,13 +13,14 @@ struct agent {
 	struct timer *again;
 	struct modem_path path;
 	struct order order;
-	int slot, failures, challenges, polls;
+	int slot, failures, challenges, polls, closing;
 	int64_t sent, received, turns;   /* on the equipment's link since power-on */
 	int journey;
 	struct discover_answer route;
 	uint8_t *carried;                /* a signed object that is under way, to be sent again */
 	size_t carried_n;
 	struct trigger trigger;          /* the DM account of one job */
+	struct session *session;         /* with the DM service, or NULL */
 };
 
 void agent_tell(struct agent *a, const char *step, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -33,5 +34,8 @@ void agent_carry(struct agent *a, struct bytes b); /* copies; an empty view forg
 
 /* verify.c: step 5; der: the discover answer */
 void verify_begin(struct agent *a, struct bytes der);
+/* provision.c: step 6, once the trigger is believed */
+void provision_begin(struct agent *a);
+void provision_end(struct agent *a);
 
 #endif

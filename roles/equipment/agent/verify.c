@@ -98,5 +98,8 @@ static void proved(void *arg, const struct response *r)
 	a->failures = 0;
 	agent_carry(a, BYTES(NULL, 0));
 	agent_tell(a, "verify", "has proved itself; its package waits at DM service %s as job %s", a->trigger.dm, a->trigger.job);
-	agent_reached(a, GOAL_TRIGGERED);
+	if (a->conf.goal == GOAL_TRIGGERED)
+		agent_reached(a, GOAL_TRIGGERED);
+	else
+		provision_begin(a);
 }

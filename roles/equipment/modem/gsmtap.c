@@ -452,11 +452,11 @@ static void readable(evutil_socket_t fd, short what, void *arg)
 static enum err frequency_read(const char *text, struct sockaddr_in *at)
 {
 	struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_DGRAM }, *a = NULL;
-	char host[256], service[8];
+	char host[256], service[8], plain[300];
 	uint16_t port;
 	struct why w;
 
-	if (conf_address(strncmp(text, "udp://", 6) ? text : text + 6, host, sizeof(host), &port, &w))
+	if (conf_resolve(strncmp(text, "udp://", 6) ? text : text + 6, plain, sizeof(plain), &w) || conf_address(plain, host, sizeof(host), &port, &w))
 		return ERR_FORMAT;
 	snprintf(service, sizeof(service), "%u", port);
 	if (getaddrinfo(host, service, &hints, &a))

@@ -77,6 +77,8 @@ void tre_close(struct tre *t)
 	}
 	X509_free(t->issuer);
 	sk_X509_pop_free(t->roots, X509_free);
+	for (int i = 0; i < BY_COUNT; i++)
+		cms_signed_free(t->by + i);
 	free(t->route);
 	if (t->trigger)
 		secret_wipe(t->trigger, sizeof(*t->trigger));

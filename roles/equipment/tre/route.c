@@ -47,6 +47,7 @@ static enum err serial_keep(struct tre *t, int64_t serial)
 enum err tre_route(struct tre *t, struct bytes der, struct discover_answer *out, struct why *w)
 {
 	struct discover_answer *a = calloc(1, sizeof(*a));
+	struct cms_signed by = { 0 };
 	struct order o;
 	enum err e = a ? OK : ERR_NOMEM;
 
@@ -55,7 +56,7 @@ enum err tre_route(struct tre *t, struct bytes der, struct discover_answer *out,
 	if (!e)
 		e = tre_order(t, t->asking - 1, &o);
 	if (!e)
-		e = cms_open(OBJECT_DISCOVER, der, o.registration, t->roots, no_clock, a, NULL, w);
+		e = cms_open(OBJECT_DISCOVER, der, o.registration, t->roots, no_clock, a, &by, w);
 	if (!e)
 		e = fields_check(t, &o, a, w);
 	if (!e)
@@ -63,9 +64,12 @@ enum err tre_route(struct tre *t, struct bytes der, struct discover_answer *out,
 	if (!e)
 		e = cms_hash(der, t->route_hash);
 	if (e) {
+		cms_signed_free(&by);
 		free(a);
 		return e;
 	}
+	cms_signed_free(t->by + BY_REGISTRATION);
+	t->by[BY_REGISTRATION] = by;
 	t->asking = 0; /* the nonce is used */
 	if (out)
 		*out = *a;

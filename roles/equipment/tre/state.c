@@ -53,6 +53,8 @@ static void put(struct wr *w, const struct tre_state *s)
 	wr_copy(w, s->answer, sizeof(s->answer));
 	wr_copy(w, s->ocsp_nonce, sizeof(s->ocsp_nonce));
 	wr_u64(w, (uint64_t)s->counter);
+	PUT_VAR(w, s->package);
+	wr_copy(w, s->usim, sizeof(s->usim)); /* this machine's own layout: a cell never leaves its equipment */
 }
 
 static enum err get(struct bytes in, struct tre_state *s)
@@ -90,6 +92,8 @@ static enum err get(struct bytes in, struct tre_state *s)
 	rd_copy(&r, s->answer, sizeof(s->answer));
 	rd_copy(&r, s->ocsp_nonce, sizeof(s->ocsp_nonce));
 	s->counter = (int64_t)rd_u64(&r);
+	GET_VAR(&r, s->package);
+	rd_copy(&r, s->usim, sizeof(s->usim));
 	return rd_done(&r);
 }
 

@@ -13,6 +13,17 @@ struct pimsi_slot {
 	struct order_keys keys;
 	uint64_t seq[32];              /* highest SEQ taken, by IND (TS 33.102 C.2) */
 };
+/* An operator's USIM: installed inactive, later tried and committed. */
+struct usim_slot {
+	char operator[PLMN_TEXT], imsi[DIGITS_MAX], iccid[24], package[JOB_MAX];
+	struct order_keys keys;
+	uint64_t seq[32];
+	struct plmns home, selector, forbidden;
+	int64_t counter, state;        /* USIM_... */
+};
+enum { TRE_USIMS = 2, USIM_EMPTY = 0, USIM_INACTIVE, USIM_ACTIVE };
+/* The certificates behind what was accepted, asked about before an install. */
+enum { BY_REGISTRATION, BY_DLUSIM, BY_PACKAGE, BY_COUNT };
 /* All that a tre knows, written as one record at every change. */
 struct tre_state {
 	char equipment[EQUIPMENT_MAX];
@@ -28,6 +39,8 @@ struct tre_state {
 	OCTETS(256) one_time;
 	uint8_t answer[32], ocsp_nonce[32];
 	int64_t counter;               /* the highest package counter taken */
+	OCTETS(16 * 1024) package;     /* as it came, sealed, until OCSP has spoken */
+	struct usim_slot usim[TRE_USIMS];
 };
 
 struct tre {
@@ -45,6 +58,7 @@ struct tre {
 	struct discover_answer *route; /* accepted, or NULL */
 	uint8_t route_hash[32];
 	struct trigger *trigger;       /* accepted, or NULL */
+	struct cms_signed by[BY_COUNT];
 };
 
 /* state.c: reads and writes the state through the sealed cell. A change is made on a copy and counts once it is written. */

@@ -88,19 +88,23 @@ enum err tre_answer(struct tre *t, struct bytes challenge, uint8_t **der, size_t
 enum err tre_take_trigger(struct tre *t, struct bytes der, struct trigger *out, struct why *w)
 {
 	struct trigger *g = t->route ? calloc(1, sizeof(*g)) : NULL;
+	struct cms_signed by = { 0 };
 	enum err e = t->route ? g ? OK : ERR_NOMEM : fail(w, ERR_ORDER, "no discover answer was accepted");
 
 	if (!e)
-		e = cms_open(OBJECT_TRIGGER, der, t->route->dlusim, t->roots, no_clock, g, NULL, w);
+		e = cms_open(OBJECT_TRIGGER, der, t->route->dlusim, t->roots, no_clock, g, &by, w);
 	if (!e && (strcmp(g->equipment, t->state.equipment) || strcmp(g->dlusim, t->route->dlusim)
 		|| !bytes_same(g->answer, t->state.answer, sizeof(g->answer))))
 		e = fail(w, ERR_DENIED, "the trigger is not for our last answer");
 	if (!e && strcmp(g->dm_address, t->route->dm_address))
 		e = fail(w, ERR_DENIED, "the trigger leads to %s, the discover answer to %s", g->dm_address, t->route->dm_address);
 	if (e) {
+		cms_signed_free(&by);
 		free(g);
 		return e;
 	}
+	cms_signed_free(t->by + BY_DLUSIM);
+	t->by[BY_DLUSIM] = by;
 	*out = *g;
 	free(t->trigger);
 	t->trigger = g;

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Steps 6 and 7 in the tre (I7, P3): what a package must be before its USIM is installed. */
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "package/package.h"
+#include "proto/ocsp.h"
+#include "roles/equipment/tre/tre.h"
+
+static const struct cert_time no_clock = { 0, 1 };
+static const char *const signers[BY_COUNT] = { [BY_REGISTRATION] = "the registration operator", [BY_DLUSIM] = "the DLUSIM service",
+	[BY_PACKAGE] = "the operator that signed the package" };
+
+static enum err spki_hash(EVP_PKEY *key, uint8_t out[32])
+{
+	uint8_t *der = NULL;
+	int n = i2d_PUBKEY(key, &der), ok = n > 0 && EVP_Digest(der, (size_t)n, out, NULL, EVP_sha256(), NULL) == 1;
+
+	OPENSSL_free(der);
+	return ok ? OK : ERR_CRYPTO;
+}
+
+/* Opens with the key of one use and verifies; the profile is secret, the caller wipes it. */
+static enum err unpack(struct tre *t, struct bytes der, struct profile *p, struct cms_signed *by, struct why *w)
+{
+	const uint8_t *at = t->state.one_time.p;
+	EVP_PKEY *key = t->state.one_time.n ? d2i_AutoPrivateKey(NULL, &at, (long)t->state.one_time.n) : NULL;
+	uint8_t *content = NULL, one_time[32], signer[32];
+	size_t n = 0;
+	enum err e = key ? package_open(der, key, &content, &n, w) : fail(w, ERR_ORDER, "no answer was given: there is no key for a package");
+
+	if (!e)
+		e = cms_open(OBJECT_PROFILE, BYTES(content, n), NULL, t->roots, no_clock, p, by, w);
+	OPENSSL_clear_free(content, n);
+	if (!e)
+		e = spki_hash(key, one_time);
+	EVP_PKEY_free(key);
+	if (!e)
+		e = spki_hash(X509_get0_pubkey(by->cert), signer);
+	if (!e && t->route && (strcmp(by->party.id, t->route->operator) || !bytes_same(signer, t->route->signer, 32)))
+		e = fail(w, ERR_AUTH, "the package is signed by %s, not by the key that our route names", by->party.id);
+	if (!e && (strcmp(p->operator, by->party.id) || strcmp(p->equipment, t->state.equipment) || !bytes_same(p->one_time, one_time, 32)
+		|| !bytes_same(p->answer, t->state.answer, 32)))
+		e = fail(w, ERR_DENIED, "the package is not for this equipment and its last answer");
+	if (!e && (p->is_tca || p->minimal.algorithm != 1))
+		e = fail(w, ERR_UNSUPPORTED, "the profile is of a kind that is not understood here");
+	return e;
+}
+
+static enum err fields_check(struct tre *t, const struct profile *p, struct why *w)
+{
+	uint8_t own[32];
+	enum err e = tre_certificate_hash(t, own);
+
+	if (!e && !bytes_same(own, p->certificate, 32))
+		e = fail(w, ERR_DENIED, "the package names another certificate than ours");
+	for (int i = 0; i < TRE_USIMS && !e; i++)
+		if (t->state.usim[i].state && t->state.usim[i].counter == p->counter && !strcmp(t->state.usim[i].package, p->package))
+			e = fail(w, ERR_EXISTS, "package %s is installed", p->package);
+	if (!e && p->counter <= t->state.counter)
+		e = fail(w, ERR_CONFLICT, "package counter %lld is not above %lld: an old package", (long long)p->counter, (long long)t->state.counter);
+	return e;
+}
+
+static struct tre_state *copy_of(const struct tre *t)
+{
+	struct tre_state *s = malloc(sizeof(*s));
+
+	if (s)
+		*s = t->state;
+	return s;
+}
+
+static enum err keep(struct tre *t, struct tre_state *s)
+{
+	enum err e = s ? state_save(t, s) : ERR_NOMEM;
+
+	if (s)
+		secret_wipe(s, sizeof(*s));
+	free(s);
+	return e;
+}
+
+enum err tre_take_package(struct tre *t, struct bytes der, struct why *w)
+{
+	struct profile *p = calloc(1, sizeof(*p));
+	struct cms_signed by = { 0 };
+	struct tre_state *s = NULL;
+	enum err e = p ? unpack(t, der, p, &by, w) : ERR_NOMEM;
+
+	if (!e)
+		e = fields_check(t, p, w);
+	if (!e && der.n > sizeof(s->package.p))
+		e = fail(w, ERR_LIMIT, "the package is larger than a slot");
+	if (p)
+		secret_wipe(p, sizeof(*p));
+	free(p);
+	if (!e && (s = copy_of(t))) {
+		memcpy(s->package.p, der.p, der.n);
+		s->package.n = der.n;
+		e = keep(t, s);
+	}
+	if (e) {
+		cms_signed_free(&by);
+		return e;
+	}
+	cms_signed_free(t->by + BY_PACKAGE);
+	t->by[BY_PACKAGE] = by;
+	return OK;
+}
+
+/* --- OCSP with our own nonce: the three signers, one issuing CA --- */
+
+static enum err certificates(struct tre *t, X509 *certs[BY_COUNT], X509 **issuer, struct why *w)
+{
+	for (int i = 0; i < BY_COUNT; i++) {
+		if (!t->by[i].cert)
+			return fail(w, ERR_ORDER, "nothing from %s was accepted yet", signers[i]);
+		certs[i] = t->by[i].cert;
+		if (X509_cmp(t->by[i].issuer, t->by[0].issuer))
+			return fail(w, ERR_UNSUPPORTED, "%s's certificate is of another issuing CA than the others'", signers[i]);
+	}
+	*issuer = t->by[0].issuer;
+	return OK;
+}
+
+enum err tre_ocsp_ask(struct tre *t, uint8_t **der, size_t *n, struct why *w)
+{
+	X509 *certs[BY_COUNT], *issuer = NULL;
+	enum err e = certificates(t, certs, &issuer, w);
+
+	return e ? e : ocsp_ask_write(certs, BY_COUNT, issuer, t->state.ocsp_nonce, der, n);
+}
+
+static enum err destroy(struct tre *t)
+{
+	struct tre_state *s = copy_of(t);
+
+	if (s) {
+		secret_wipe(&s->package, sizeof(s->package));
+		secret_wipe(&s->one_time, sizeof(s->one_time));
+	}
+	return keep(t, s);
+}
+
+/* Now there is a time: every certificate that we believed without one is judged again (DESIGN 3, Time). */
+static enum err judge_again(struct tre *t, int64_t time, struct why *w)
+{
+	static const char *const roles[BY_COUNT] = { "registration", "dlusim", "hss" };
+	enum err e = OK;
+
+	for (int i = 0; i < BY_COUNT && !e; i++) {
+		STACK_OF(X509) *chain = sk_X509_new_null();
+
+		e = chain && sk_X509_push(chain, t->by[i].issuer) ? cert_verify(t->by[i].cert, chain, t->roots, roles[i], t->by[i].party.id, CERT_SIGN,
+			(struct cert_time){ time, 0 }, w) : ERR_NOMEM;
+		sk_X509_free(chain);
+	}
+	return e;
+}
+
+/* A free slot, else the one that is not in use. */
+static struct usim_slot *slot_for(struct tre_state *s)
+{
+	for (int i = 0; i < TRE_USIMS; i++)
+		if (s->usim[i].state == USIM_EMPTY)
+			return s->usim + i;
+	for (int i = 0; i < TRE_USIMS; i++)
+		if (s->usim[i].state != USIM_ACTIVE)
+			return s->usim + i;
+	return s->usim;
+}
+
+static enum err install(struct tre *t, struct why *w)
+{
+	struct profile *p = calloc(1, sizeof(*p));
+	struct cms_signed by = { 0 };
+	struct tre_state *s = NULL;
+	struct usim_slot *u;
+	enum err e = p ? unpack(t, BYTES(t->state.package.p, t->state.package.n), p, &by, w) : ERR_NOMEM;
+
+	if (!e)
+		e = fields_check(t, p, w);
+	if (!e && !(s = copy_of(t)))
+		e = ERR_NOMEM;
+	if (!e) {
+		u = slot_for(s);
+		memset(u, 0, sizeof(*u));
+		memcpy(u->operator, p->operator, sizeof(u->operator));
+		memcpy(u->imsi, p->minimal.imsi, sizeof(u->imsi));
+		memcpy(u->iccid, p->minimal.iccid, sizeof(u->iccid));
+		memcpy(u->package, p->package, sizeof(u->package));
+		u->keys = (struct order_keys){ p->minimal.k, p->minimal.opc };
+		u->home = p->minimal.home;
+		u->selector = p->minimal.selector;
+		u->forbidden = p->minimal.forbidden;
+		u->counter = s->counter = p->counter;
+		u->state = USIM_INACTIVE;
+		secret_wipe(&s->package, sizeof(s->package));
+		secret_wipe(&s->one_time, sizeof(s->one_time)); /* opens nothing any more */
+		e = keep(t, s);
+	}
+	cms_signed_free(&by);
+	if (p)
+		secret_wipe(p, sizeof(*p));
+	free(p);
+	return e;
+}
+
+enum err tre_ocsp(struct tre *t, struct bytes response, struct why *w)
+{
+	X509 *certs[BY_COUNT], *issuer = NULL;
+	struct ocsp_status status[BY_COUNT];
+	int64_t produced = 0;
+	enum err e = t->state.package.n ? certificates(t, certs, &issuer, w) : fail(w, ERR_ORDER, "no package waits");
+
+	if (!e)
+		e = ocsp_answer_check(response, certs, BY_COUNT, issuer, t->state.ocsp_nonce, no_clock, status, &produced, w);
+	for (int i = 0; i < BY_COUNT && !e; i++) {
+		if (status[i].state == OCSP_REVOKED) {
+			e = destroy(t);
+			return e ? e : fail(w, ERR_REVOKED, "the certificate of %s (%s) is revoked: the package is destroyed", signers[i], t->by[i].party.id);
+		}
+		if (status[i].state != OCSP_GOOD)
+			e = fail(w, ERR_UNAVAILABLE, "the attestation provider does not know the certificate of %s", signers[i]);
+	}
+	if (!e)
+		e = judge_again(t, produced, w);
+	return e ? e : install(t, w);
+}
