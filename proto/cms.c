@@ -148,7 +148,7 @@ static enum err content_read(CMS_ContentInfo *cms, STACK_OF(X509) *certs, enum o
 		e = object_read(o, BYTES(p, n), obj);
 		secret_wipe(p, (size_t)n);
 		if (e)
-			(void)!fail(w, e, "the content of this %s is not well formed", object_name(o));
+			(void)!fail(w, e, "the content of this %s %s", object_name(o), err_text(e));
 	}
 	BIO_free(out);
 	return e;

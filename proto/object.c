@@ -107,16 +107,19 @@ static void put(struct wr *w, uint8_t tag, struct bytes content)
 struct bytes der_next(struct rd *r, uint8_t *tag)
 {
 	size_t n;
+	uint8_t first;
 
 	*tag = rd_u8(r);
-	n = rd_u8(r);
-	if ((*tag & 0x1f) == 0x1f || n == 0x80 || n > 0x83)
-		rd_fail(r, ERR_FORMAT);
-	else if (n == 0x81 && (n = rd_u8(r)) < 0x80)
-		rd_fail(r, ERR_FORMAT);
-	else if (n == 0x82 && (n = rd_u16(r)) < 0x100)
-		rd_fail(r, ERR_FORMAT);
-	else if (n == 0x83 && (n = rd_u24(r)) < 0x10000)
+	n = first = rd_u8(r);
+	if (first == 0x81)
+		n = rd_u8(r);
+	else if (first == 0x82)
+		n = rd_u16(r);
+	else if (first == 0x83)
+		n = rd_u24(r);
+	/* one form for each length (X.690 10.1), and no tags of several octets */
+	if ((*tag & 0x1f) == 0x1f || first == 0x80 || first > 0x83 || (first == 0x81 && n < 0x80) || (first == 0x82 && n < 0x100)
+		|| (first == 0x83 && n < 0x10000))
 		rd_fail(r, ERR_FORMAT);
 	return rd_view(r, r->bad ? 0 : n);
 }

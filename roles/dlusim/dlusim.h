@@ -50,4 +50,9 @@ enum err verify_refused(struct tx *tx, const struct errand *e);
 void provision_hand(struct ask *a, void *process);  /* POST /v1/provision */
 void provision_ended(struct ask *a, void *process); /* POST /v1/provision/done */
 
+/* install.c: step 7 */
+void install_receipt(struct ask *a, void *process); /* POST /v1/install */
+extern const struct errand_rule install_rules[];
+extern const char *const install_settled[];
+
 #endif

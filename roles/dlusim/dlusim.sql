@@ -11,3 +11,4 @@ CREATE TABLE verification (
   ocsp BLOB NOT NULL, package BLOB NOT NULL, package_id TEXT NOT NULL, counter BIGINT NOT NULL, trigger_der BLOB NOT NULL,
   job TEXT NOT NULL, asked_at BIGINT NOT NULL);
 CREATE INDEX verification_job ON verification (job);
+CREATE TABLE receipt (id TEXT PRIMARY KEY, equipment TEXT NOT NULL, der BLOB NOT NULL, ack BLOB NOT NULL, asked_at BIGINT NOT NULL);

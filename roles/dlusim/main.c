@@ -23,12 +23,14 @@ static const struct route owner_routes[] = {
 
 static const struct route equipment_routes[] = {
 	{ "POST", "/v1/verify", WHO_ANYONE, OBJECT_BODY, verify_ask }, /* by its signature: verify.c */
+	{ "POST", "/v1/install", WHO_ANYONE, OBJECT_BODY, install_receipt },
 	{ 0 },
 };
 
 static const struct errand_kind errands[] = {
 	{ "subscribe", subscribe_rules, subscribe_settled, subscribe_refused },
 	{ "verify", verify_rules, verify_settled, verify_refused },
+	{ "install", install_rules, install_settled, NULL },
 	{ 0 },
 };
 

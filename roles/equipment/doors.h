@@ -63,6 +63,21 @@ enum err tre_ocsp_ask(struct tre *t, uint8_t **der, size_t *n, struct why *w) MU
  * others: the package stays sealed; ask again. */
 enum err tre_ocsp(struct tre *t, struct bytes response, struct why *w) MUST_CHECK;
 
+/* --- operational slots: tre_apdu's slot numbers from SLOT_USIM on --- */
+enum { SLOT_USIM = 100 };
+enum tre_slot { TRE_TRIAL, TRE_COMMIT, TRE_BACK };
+/* TRIAL: the newest inactive USIM may authenticate; *slot is its number. COMMIT: only after an AUTHENTICATE with a good MAC in the
+ * trial slot since TRIAL; durable. BACK: the trial failed. ERR_ORDER. */
+enum err tre_slot(struct tre *t, enum tre_slot what, int *slot, struct why *w) MUST_CHECK;
+/* The number of a committed USIM, -1: none. */
+int tre_active(const struct tre *t);
+/* Networks: 1 if the slot's USIM or order may use it. */
+int tre_may_use(const struct tre *t, int slot, const char *plmn);
+/* The receipt of the committed USIM, the same bytes until it is acknowledged. *der: OPENSSL_free. ERR_ORDER: nothing is committed. */
+enum err tre_receipt(struct tre *t, uint8_t **der, size_t *n, struct why *w) MUST_CHECK;
+/* Takes the acknowledgement of the route's DLUSIM service for our receipt. */
+enum err tre_ack(struct tre *t, struct bytes der, struct why *w) MUST_CHECK;
+
 /* --- the modem --- */
 struct modem;
 struct modem_path {
@@ -80,7 +95,7 @@ struct modem_events {
 enum err modem_open(struct loop *l, struct tre *t, const char (*frequency)[300], size_t n, const struct modem_events *events, void *arg,
 	struct modem **out) MUST_CHECK;
 /* Looks for a network that slot may use and that takes it; ends in up or failed. */
-void modem_up(struct modem *m, int slot);
+void modem_up(struct modem *m, int slot, const char *apn);
 void modem_down(struct modem *m); /* detaches */
 void modem_close(struct modem *m);
 

@@ -266,6 +266,7 @@ static int usage(FILE *out, int code)
 		"       usher-equipment discover[-fleet] DIR   the same, and ends when the DLUSIM service is known\n"
 		"       usher-equipment verify[-fleet] DIR     the same, and ends when it has proved itself and holds its trigger\n"
 		"       usher-equipment install[-fleet] DIR    the same, and ends when its USIM is installed, inactive\n"
+		"       usher-equipment operate[-fleet] DIR    the same, and ends when it is operative as itself\n"
 		"       usher-equipment make DIR ID        a new equipment: keys that never leave its tre\n");
 	for (int i = 0; i < DOORS; i++)
 		fprintf(out, "       usher-equipment %s DIR %-14s %s\n", doors[i].name, doors[i].argument ? doors[i].argument : "", doors[i].about);
@@ -280,6 +281,7 @@ static const struct {
 	{ "run", 0, GOAL_NONE }, { "run-fleet", 1, GOAL_NONE }, { "discover", 0, GOAL_DISCOVERED }, { "discover-fleet", 1, GOAL_DISCOVERED },
 	{ "verify", 0, GOAL_TRIGGERED }, { "verify-fleet", 1, GOAL_TRIGGERED },
 	{ "install", 0, GOAL_INSTALLED }, { "install-fleet", 1, GOAL_INSTALLED },
+	{ "operate", 0, GOAL_OPERATIVE }, { "operate-fleet", 1, GOAL_OPERATIVE },
 };
 
 int main(int argc, char **argv)

@@ -10,6 +10,9 @@ static const struct conf_item listen_items[] = {
 static const struct conf_item plmn_item[] = {
 	{ NULL, CONF_PLMN, 0, PLMN_TEXT, 0, 0, NULL, "a network", 0, NULL, 0 },
 };
+static const struct conf_item open_item[] = {
+	{ NULL, CONF_ADDRESS, 0, 300, 0, 0, NULL, "host:port", 0, NULL, 0 },
+};
 
 const struct conf_item conf_schema[] = {
 	PROCESS_ITEMS(struct conf),
@@ -17,5 +20,7 @@ const struct conf_item conf_schema[] = {
 	{ "package_life", CONF_SECONDS, CONF_AT(struct conf, package_life), 3600, 0, "30d", "how long a sealed package may be installed", 0, NULL, 0 },
 	{ "selector", CONF_LIST, CONF_AT(struct conf, selector), 0, PLMNS_MAX, "", "networks that a USIM prefers abroad, in order", 0, plmn_item, PLMN_TEXT },
 	{ "forbidden", CONF_LIST, CONF_AT(struct conf, forbidden), 0, PLMNS_MAX, "", "networks that a USIM must not use", 0, plmn_item, PLMN_TEXT },
+	{ "apn", CONF_TEXT, CONF_AT(struct conf, apn), 0, 0, "m2m.home", "access point that the operator's IMSIs may use", 0, NULL, 0 },
+	{ "open", CONF_LIST, CONF_AT(struct conf, open), 0, 1000, "", "where the gateway lets IMSIs go: the DLUSIM and DM services, the fleet's own", 0, open_item, 300 },
 	CONF_END,
 };

@@ -5,8 +5,10 @@
  * Home operator's HSS (R3, R16): IMSIs and their keys, made when an equipment is booked; later it seals them into packages
  * and answers vectors. A K exists here and in one tre.
  */
+#include "auc/serve.h"
 #include "core/audit.h"
 #include "core/process.h"
+#include "link/tunnel.h"
 #include "proto/cms.h"
 #include "proto/json.h"
 
@@ -15,8 +17,10 @@ struct conf {
 	struct {
 		char peers[300], gsup[300], access[300];
 	} listen;
+	char apn[101];
 	int64_t package_life;
 	struct conf_list selector, forbidden; /* of char[PLMN_TEXT] */
+	struct conf_list open; /* of char[300] */
 };
 extern const struct conf_item conf_schema[];
 
@@ -24,10 +28,12 @@ struct hss {
 	struct process *process;
 	struct server *peers;
 	struct signer signer;
+	struct auc_server *vectors;
+	struct tunnel_server *access;
 	char signer_hash[65]; /* SHA-256 of the package signer's SPKI */
 };
 
-enum { COUNT_BOOKED, COUNT_BOOKINGS_REFUSED, COUNT_SEALED, COUNT_SEALS_REFUSED };
+enum { COUNT_BOOKED, COUNT_BOOKINGS_REFUSED, COUNT_SEALED, COUNT_SEALS_REFUSED, COUNT_VECTORS, COUNT_VECTORS_REFUSED, COUNT_ACTIVE };
 
 /* subscribe.c: step 1 */
 void subscribe_signer(struct ask *a, void *process);  /* POST /v1/signer */
@@ -35,6 +41,11 @@ void subscribe_book(struct ask *a, void *process);    /* POST /v1/subscribe */
 enum err subscribe_open(struct hss *h, struct why *w) MUST_CHECK;
 /* verify.c: step 5 */
 void verify_seal(struct ask *a, void *process);       /* POST /v1/verify */
+/* vectors.c: step 3 at home; access.c: the gateway of IMSIs */
+enum err vectors_open(struct hss *h, struct why *w) MUST_CHECK;
+enum err access_open(struct hss *h, struct why *w) MUST_CHECK;
+/* install.c: step 7 */
+void install_receipt(struct ask *a, void *process);   /* POST /v1/install */
 /* pool.c: the numbers */
 void pool_add(struct ask *a, void *process);          /* POST /v1/pool */
 enum err pool_status(struct tx *tx, json_t *into, void *process);

@@ -9,3 +9,4 @@ CREATE TABLE sealed (
   answer TEXT PRIMARY KEY, equipment TEXT NOT NULL, imsi TEXT NOT NULL, package_id TEXT NOT NULL, counter BIGINT NOT NULL,
   der BLOB NOT NULL, sealed_at BIGINT NOT NULL, expires_at BIGINT NOT NULL);
 CREATE INDEX sealed_equipment ON sealed (equipment, counter);
+CREATE TABLE auc (one BIGINT PRIMARY KEY, mark BIGINT NOT NULL);

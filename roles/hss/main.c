@@ -11,6 +11,7 @@ static const struct route peers_routes[] = {
 	{ "POST", "/v1/signer", WHO(DLUSIM), JSON_BODY, subscribe_signer },
 	{ "POST", "/v1/subscribe", WHO(DLUSIM), JSON_BODY, subscribe_book },
 	{ "POST", "/v1/verify", WHO(DLUSIM), EVIDENCE_BODY, verify_seal },
+	{ "POST", "/v1/install", WHO(DLUSIM), EVIDENCE_BODY, install_receipt },
 	{ "POST", "/v1/pool", WHO(STAFF), JSON_BODY, pool_add },
 	DESK_ROUTES,
 	{ 0 },
@@ -27,6 +28,9 @@ static const struct metric metrics[] = {
 	[COUNT_BOOKINGS_REFUSED] = { "usher_hss_bookings_refused_total", "Bookings refused.", 0 },
 	[COUNT_SEALED] = { "usher_hss_sealed_total", "Packages sealed.", 0 },
 	[COUNT_SEALS_REFUSED] = { "usher_hss_seals_refused_total", "Evidence refused.", 0 },
+	[COUNT_VECTORS] = { "usher_hss_vectors_total", "Vectors given to visited operators.", 0 },
+	[COUNT_VECTORS_REFUSED] = { "usher_hss_vectors_refused_total", "GSUP requests refused.", 0 },
+	[COUNT_ACTIVE] = { "usher_hss_active_total", "IMSIs that became active by a receipt.", 0 },
 	{ 0 },
 };
 static const char *const kinds[] = { "imsi", "equipment", "certificate", "owner", "package", "pool", NULL };
@@ -48,7 +52,9 @@ static enum err start(struct process *p, struct why *w)
 		e = subscribe_open(h, w);
 	if (!e)
 		e = server_open(p->loop, &(struct server_conf){ "peers", c->listen.peers, p->tls, peers_routes, p->peers, p }, &h->peers, w);
-	return e;
+	if (!e)
+		e = vectors_open(h, w);
+	return e ? e : access_open(h, w);
 }
 
 static void stop(struct process *p)
@@ -56,6 +62,8 @@ static void stop(struct process *p)
 	struct hss *h = p->own;
 
 	server_close(h->peers);
+	tunnel_close(h->access);
+	auc_serve_close(h->vectors);
 	free(h);
 }
 

@@ -23,5 +23,6 @@ const struct conf_item conf_schema[] = {
 	{ "budget_octets", CONF_OCTETS, CONF_AT(struct conf, budget_octets), 1024, 0, "1MiB", "limited access: octets of a PIMSI a day", 0, NULL, 0 },
 	{ "budget_seconds", CONF_SECONDS, CONF_AT(struct conf, budget_seconds), 10, 86400, "30m", "limited access: time of a PIMSI a day", 0, NULL, 0 },
 	{ "budget_attempts", CONF_INT, CONF_AT(struct conf, budget_attempts), 1, 100000, "100", "limited access: connections of a PIMSI a day", 0, NULL, 0 },
+	{ "grace", CONF_SECONDS, CONF_AT(struct conf, grace), 0, 31536000, "72h", "from the receipt to a PIMSI's retirement (at least twice the trial)", 0, NULL, 0 },
 	CONF_END,
 };

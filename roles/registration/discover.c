@@ -127,7 +127,7 @@ static void challenge(struct discover_call *c)
 	uint8_t nonce[32];
 	char line[DIGEST_LINE];
 	struct vector v;
-	enum err e = auc_vector(r->auc, &c->who, AUC_DISCOVER, clock_now(), &v);
+	enum err e = auc_vector(auc_serve_auc(r->vectors), &c->who, AUC_DISCOVER, clock_now(), &v);
 
 	memcpy(nonce, v.rand, 16);
 	memcpy(nonce + 16, v.autn, 16);
@@ -266,7 +266,7 @@ static void resync(struct discover_call *c, struct open_nonce *o)
 	if (!e && (n != sizeof(auts) || strcmp(o->pimsi, c->d.username) || strcmp(o->nonce, c->d.nonce)))
 		e = ERR_AUTH;
 	if (!e)
-		e = auc_resync(r->auc, &c->who, o->rand, auts, clock_now(), &c->offset);
+		e = auc_resync(auc_serve_auc(r->vectors), &c->who, o->rand, auts, clock_now(), &c->offset);
 	secret_wipe(o, sizeof(*o));
 	if (!e) {
 		store_run(c->process->store, offset_write, c, offset_written);

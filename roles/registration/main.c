@@ -6,12 +6,13 @@
 #include "package/package.h"
 #include "roles/registration/registration.h"
 
-enum { DLUSIM = 5, FACTORY = 8, STAFF = 9, BATCH_BODY = 256 * 1024, JSON_BODY = 16 * 1024 };
+enum { DLUSIM = 5, FACTORY = 8, STAFF = 9, BATCH_BODY = 256 * 1024, JSON_BODY = 16 * 1024, OBJECT_BODY = 64 * 1024 };
 
 static const struct route peers_routes[] = {
 	{ "POST", "/v1/manufacture/order", WHO(FACTORY), BATCH_BODY, manufacture_order },
 	{ "POST", "/v1/manufacture/bind", WHO(FACTORY), BATCH_BODY, manufacture_bind },
 	{ "POST", "/v1/subscribe", WHO(DLUSIM), JSON_BODY, subscribe_claim },
+	{ "POST", "/v1/install", WHO(DLUSIM), OBJECT_BODY, install_receipt },
 	{ "POST", "/v1/pool", WHO(STAFF), JSON_BODY, pool_add },
 	DESK_ROUTES,
 	{ 0 },
@@ -22,6 +23,10 @@ static const struct route discover_routes[] = {
 	{ 0 },
 };
 
+static const struct errand_kind errands[] = {
+	{ "retire", retire_rules, NULL, NULL },
+	{ 0 },
+};
 static const char tables[] =
 #include "registration.sql.h"
 	;
@@ -77,7 +82,7 @@ static void stop(struct process *p)
 	server_close(r->peers);
 	server_close(r->discover);
 	tunnel_close(r->access);
-	vectors_close(r);
+	auc_serve_close(r->vectors);
 	discover_close(r);
 	free(r);
 }
@@ -88,6 +93,7 @@ static const struct role registration = {
 	.schema = conf_schema,
 	.conf_size = sizeof(struct conf),
 	.tables = &schema,
+	.errands = errands,
 	.metrics = metrics,
 	.kinds = kinds,
 	.aliases = aliases,

@@ -5,7 +5,7 @@
  * Registration operator (R5-R7, R9, R17): issues PIMSIs with K to equipments, knows where each equipment's owner wants it
  * to go, gives vectors for PIMSIs, and answers `discover`.
  */
-#include "auc/auc.h"
+#include "auc/serve.h"
 #include "core/audit.h"
 #include "core/process.h"
 #include "link/gsup.h"
@@ -20,7 +20,7 @@ struct conf {
 	} listen;
 	char realm[ID_MAX], apn[101], discover_address[300];
 	struct conf_list allowed; /* of char[PLMN_TEXT] */
-	int64_t budget_octets, budget_seconds, budget_attempts;
+	int64_t grace, budget_octets, budget_seconds, budget_attempts;
 };
 extern const struct conf_item conf_schema[];
 
@@ -29,9 +29,7 @@ struct registration {
 	struct process *process;
 	struct server *peers, *discover;
 	struct signer signer;
-	struct gsup_server *gsup;
-	struct auc *auc;
-	struct timer *renew;
+	struct auc_server *vectors;
 	struct tunnel_server *access;
 	struct discover *discover_state;
 };
@@ -46,13 +44,15 @@ void manufacture_bind(struct ask *a, void *process);    /* POST /v1/manufacture/
 void subscribe_claim(struct ask *a, void *process);     /* POST /v1/subscribe */
 /* vectors.c: step 3, and where a PIMSI is attached */
 enum err vectors_open(struct registration *r, struct why *w) MUST_CHECK;
-void vectors_close(struct registration *r);
 /* access.c: the gateway of limited access */
 enum err access_open(struct registration *r, struct why *w) MUST_CHECK;
 /* discover.c: step 4 */
 enum err discover_open(struct registration *r) MUST_CHECK;
 void discover_close(struct registration *r);
 void discover_ask(struct ask *a, void *process);        /* GET /v1/discover */
+/* install.c: step 7 */
+void install_receipt(struct ask *a, void *process);     /* POST /v1/install */
+extern const struct errand_rule retire_rules[];
 /* pool.c: the numbers */
 void pool_add(struct ask *a, void *process);            /* POST /v1/pool */
 enum err pool_status(struct tx *tx, json_t *into, void *process);

@@ -98,7 +98,7 @@ class World:
         self.attestation()
         self.enrol("factory", "fab", "acme")
         self.enrol("registration", "reg", "901-70", "--set", "allowed=[001-01, 001-02]")
-        self.enrol("hss", "hss", "262-42")
+        self.enrol("hss", "hss", "262-42", "--set", "open=[127.0.0.1:@../dlusim/run/ports#equipment]")
         self.enrol("dlusim", "dlusim", "dlusim.home.example", "--set", "operator=262-42", "--set", "dm=dm.example",
                    "--set", "attestation=pki.example")
         at = lambda d, name: f"127.0.0.1:@../{d}/run/ports#{name}"
@@ -127,6 +127,8 @@ class World:
             self.enrol("visited", d, plmn, "--set", f"lac={n + 1}")
             add(d, "staff", "alice")
             add("reg", "visited", plmn)
+            add("hss", "visited", plmn)
+            add(d, "hss", "262-42", "--gsup", at("hss", "gsup"), "--access", at("hss", "access"), "--range", "26242")
             add("alice", "visited", plmn, "--address", at(d, "peers"))
             if d != "vis2":
                 add(d, "registration", "901-70", "--gsup", at("reg", "gsup"), "--access", at("reg", "access"), "--range", "90170")

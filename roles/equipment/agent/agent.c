@@ -78,8 +78,12 @@ static void power_on(void *arg)
 	struct agent *a = arg;
 
 	a->again = NULL;
+	if (install_again(a)) {
+		install_begin(a);
+		return;
+	}
 	agent_tell(a, "attach", "looks for a network with PIMSI %s", a->order.pimsi);
-	modem_up(a->modem, a->slot);
+	modem_up(a->modem, a->slot, a->order.apn);
 }
 
 void agent_later(struct agent *a, int64_t least_ms)
@@ -179,6 +183,10 @@ static void up(const struct modem_path *p, void *arg)
 
 	a->path = *p;
 	count_signalling(a, p);
+	if (a->trial) {
+		install_up(a);
+		return;
+	}
 	agent_tell(a, "attach", "has limited access through network %s", p->plmn);
 	a->challenges = 0;
 	discover(a, a->order.realm, "");
@@ -186,9 +194,15 @@ static void up(const struct modem_path *p, void *arg)
 
 static void failed(enum err e, const char *why, void *arg)
 {
+	struct agent *a = arg;
+
 	(void)e;
-	agent_tell(arg, "attach", "has no network: %s", *why ? why : "none was tried");
-	agent_later(arg, 0);
+	if (a->trial) {
+		install_failed(a, why);
+		return;
+	}
+	agent_tell(a, "attach", "has no network: %s", *why ? why : "none was tried");
+	agent_later(a, 0);
 }
 
 static void lost(const char *why, void *arg)

@@ -9,7 +9,7 @@
 #include "roles/equipment/doors.h"
 
 struct agent;
-enum agent_goal { GOAL_NONE, GOAL_DISCOVERED, GOAL_TRIGGERED, GOAL_INSTALLED };
+enum agent_goal { GOAL_NONE, GOAL_DISCOVERED, GOAL_TRIGGERED, GOAL_INSTALLED, GOAL_OPERATIVE };
 struct agent_conf {
 	struct loop *loop;
 	const char *dir;

@@ -13,7 +13,7 @@ struct agent {
 	struct timer *again;
 	struct modem_path path;
 	struct order order;
-	int slot, failures, challenges, polls, closing;
+	int slot, failures, challenges, polls, closing, trial, trials; /* trial: slot under trial, 0: none */
 	int64_t sent, received, turns;   /* on the equipment's link since power-on */
 	int journey;
 	struct discover_answer route;
@@ -37,5 +37,10 @@ void verify_begin(struct agent *a, struct bytes der);
 /* provision.c: step 6, once the trigger is believed */
 void provision_begin(struct agent *a);
 void provision_end(struct agent *a);
+/* install.c: step 7 */
+void install_begin(struct agent *a);
+void install_up(struct agent *a);
+void install_failed(struct agent *a, const char *why);
+int install_again(const struct agent *a);
 
 #endif

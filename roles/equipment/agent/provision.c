@@ -348,10 +348,12 @@ static void next_step(struct session *s)
 
 		agent_tell(a, "provision", "the session ends with result %d", s->result);
 		provision_end(a);
-		if (installed)
+		if (!installed)
+			agent_later(a, 0);
+		else if (a->conf.goal == GOAL_INSTALLED)
 			agent_reached(a, GOAL_INSTALLED);
 		else
-			agent_later(a, 0);
+			install_begin(a);
 	}
 }
 

@@ -34,7 +34,7 @@ struct frequency {
 struct modem {
 	struct loop *loop;
 	struct tre *tre;
-	int fd, slot;
+	int fd, slot, last_slot;
 	struct event *readable;
 	struct timer *timer;
 	struct frequency frequency[FREQUENCIES];
@@ -47,7 +47,7 @@ struct modem {
 	int nu_known;
 	uint8_t sent[NAS_MAX];
 	size_t sent_n;
-	struct order order;
+	char apn[101];
 	uint8_t last_rand[16], last_answer[NAS_MAX]; /* a repeated challenge gets the same answer (TS 24.008 4.3.2.1) */
 	size_t last_answer_n;
 	struct modem_path path;
@@ -189,14 +189,6 @@ static void next_frequency(struct modem *m)
 
 /* --- attaching --- */
 
-static int allowed(const struct modem *m)
-{
-	for (size_t i = 0; i < m->order.allowed.n; i++)
-		if (!strcmp(m->order.allowed.item[i], m->cell.plmn))
-			return 1;
-	return !m->order.allowed.n; /* for a PIMSI every network is a visited one (P4): no preference for its own digits */
-}
-
 static void attach(struct modem *m)
 {
 	struct nas q = { .type = GMM_ATTACH_REQUEST, .cksn = 7, .attach_type = 1, .r99 = 1, .rai = { "", 0xfffe, 0xff } };
@@ -236,8 +228,8 @@ static void heard(struct modem *m, struct bytes si)
 	step(m, "heard network %s%s", m->cell.plmn, "");
 	if (m->cell.barred)
 		give_up(m, "its cell is barred");
-	else if (!allowed(m))
-		give_up(m, "is not on the order's list of allowed networks");
+	else if (!tre_may_use(m->tre, m->slot, m->cell.plmn))
+		give_up(m, m->slot < SLOT_USIM ? "is not on the order's list of allowed networks" : "is forbidden by the USIM");
 	else
 		attach(m);
 }
@@ -250,7 +242,7 @@ static void activate(void *arg)
 
 	m->timer = NULL;
 	m->state = ACTIVATING;
-	snprintf(q.apn, sizeof(q.apn), "%s", m->order.apn);
+	snprintf(q.apn, sizeof(q.apn), "%s", m->apn);
 	say(m, &q, 1);
 	m->tries = tries;
 }
@@ -497,15 +489,18 @@ enum err modem_open(struct loop *l, struct tre *t, const char (*frequency)[300],
 	return OK;
 }
 
-void modem_up(struct modem *m, int slot)
+void modem_up(struct modem *m, int slot, const char *apn)
 {
 	m->slot = slot;
 	m->now = 0;
 	memset(&m->path, 0, sizeof(m->path));
-	if (tre_order(m->tre, slot, &m->order)) {
-		m->events.failed(ERR_MISSING, "no order in this slot", m->arg);
-		return;
+	snprintf(m->apn, sizeof(m->apn), "%s", apn);
+	for (size_t i = 0; i < m->n; i++) { /* another identity: what refused the last one may take this one */
+		if (m->last_slot != slot)
+			m->frequency[i].forbidden_until = 0;
+		m->frequency[i].why[0] = 0;
 	}
+	m->last_slot = slot;
 	next_frequency(m);
 }
 

@@ -184,6 +184,8 @@ static enum err install(struct tre *t, struct why *w)
 
 	if (!e)
 		e = fields_check(t, p, w);
+	if (!e && !t->route)
+		e = fail(w, ERR_ORDER, "no discover answer was accepted");
 	if (!e && !(s = copy_of(t)))
 		e = ERR_NOMEM;
 	if (!e) {
@@ -198,6 +200,9 @@ static enum err install(struct tre *t, struct why *w)
 		u->selector = p->minimal.selector;
 		u->forbidden = p->minimal.forbidden;
 		u->counter = s->counter = p->counter;
+		memcpy(u->answer, p->answer, sizeof(u->answer));
+		memcpy(u->pimsi, t->route->pimsi, sizeof(u->pimsi));
+		memcpy(u->dlusim, t->route->dlusim, sizeof(u->dlusim));
 		u->state = USIM_INACTIVE;
 		secret_wipe(&s->package, sizeof(s->package));
 		secret_wipe(&s->one_time, sizeof(s->one_time)); /* opens nothing any more */
@@ -230,4 +235,140 @@ enum err tre_ocsp(struct tre *t, struct bytes response, struct why *w)
 	if (!e)
 		e = judge_again(t, produced, w);
 	return e ? e : install(t, w);
+}
+
+/* --- slots --- */
+
+static int newest(const struct tre_state *s, int64_t state)
+{
+	int best = -1;
+
+	for (int i = 0; i < TRE_USIMS; i++)
+		if (s->usim[i].state == state && (best < 0 || s->usim[i].counter > s->usim[best].counter))
+			best = i;
+	return best;
+}
+
+int tre_active(const struct tre *t)
+{
+	int i = newest(&t->state, USIM_ACTIVE);
+
+	return i < 0 ? -1 : SLOT_USIM + i;
+}
+
+static enum err receipt_sign(struct tre *t, struct usim_slot *u)
+{
+	const struct signer by = { t->cert[TRE_ATTEST], t->issuer, t->own[TRE_ATTEST] };
+	struct receipt r = { .counter = u->counter };
+	uint8_t *der = NULL;
+	size_t n = 0;
+	enum err e = tre_certificate_hash(t, r.certificate);
+
+	memcpy(r.equipment, t->state.equipment, sizeof(r.equipment));
+	memcpy(r.pimsi, u->pimsi, sizeof(r.pimsi));
+	memcpy(r.operator, u->operator, sizeof(r.operator));
+	memcpy(r.package, u->package, sizeof(r.package));
+	memcpy(r.answer, u->answer, sizeof(r.answer));
+	if (!e)
+		e = cms_sign(OBJECT_RECEIPT, &r, &by, &der, &n);
+	if (!e && n > sizeof(u->receipt.p))
+		e = ERR_LIMIT;
+	if (!e) {
+		memcpy(u->receipt.p, der, n);
+		u->receipt.n = n;
+	}
+	OPENSSL_free(der);
+	return e;
+}
+
+/* The slot becomes the one, durably, and with it the receipt: what is signed is true. */
+static enum err commit(struct tre *t, struct why *w)
+{
+	int i = t->trial - 1;
+	struct tre_state *s;
+	enum err e;
+
+	if (!t->trial || !t->trial_good)
+		return fail(w, ERR_ORDER, "no USIM on trial has authenticated its network");
+	s = copy_of(t);
+	if (!s)
+		return ERR_NOMEM;
+	for (int k = 0; k < TRE_USIMS; k++)
+		if (k != i && s->usim[k].state == USIM_ACTIVE)
+			s->usim[k].state = USIM_INACTIVE;
+	s->usim[i].state = USIM_ACTIVE;
+	s->usim[i].acknowledged = 0;
+	e = receipt_sign(t, s->usim + i);
+	if (!e)
+		return (t->trial = 0), keep(t, s);
+	secret_wipe(s, sizeof(*s));
+	free(s);
+	return e;
+}
+
+enum err tre_slot(struct tre *t, enum tre_slot what, int *slot, struct why *w)
+{
+	int i = newest(&t->state, USIM_INACTIVE);
+
+	if (what == TRE_COMMIT)
+		return commit(t, w);
+	t->trial = t->trial_good = 0;
+	if (what == TRE_BACK)
+		return OK;
+	if (i < 0)
+		return fail(w, ERR_ORDER, "no USIM is installed that could be tried");
+	t->trial = i + 1;
+	*slot = SLOT_USIM + i;
+	return OK;
+}
+
+enum err tre_receipt(struct tre *t, uint8_t **der, size_t *n, struct why *w)
+{
+	int i = newest(&t->state, USIM_ACTIVE);
+
+	if (i < 0 || !t->state.usim[i].receipt.n || t->state.usim[i].acknowledged)
+		return fail(w, ERR_ORDER, "there is nothing to sign a receipt for");
+	*n = t->state.usim[i].receipt.n;
+	*der = OPENSSL_memdup(t->state.usim[i].receipt.p, *n);
+	return *der ? OK : ERR_NOMEM;
+}
+
+enum err tre_ack(struct tre *t, struct bytes der, struct why *w)
+{
+	int i = newest(&t->state, USIM_ACTIVE);
+	struct acknowledgement *a = calloc(1, sizeof(*a));
+	struct tre_state *s = NULL;
+	uint8_t hash[32];
+	enum err e = i >= 0 && a ? OK : fail(w, ERR_ORDER, "no receipt was given");
+
+	if (!e)
+		e = cms_open(OBJECT_ACKNOWLEDGEMENT, der, t->state.usim[i].dlusim, t->roots, no_clock, a, NULL, w);
+	if (!e)
+		e = cms_hash(BYTES(t->state.usim[i].receipt.p, t->state.usim[i].receipt.n), hash);
+	if (!e && (strcmp(a->equipment, t->state.equipment) || !bytes_same(a->receipt, hash, 32)))
+		e = fail(w, ERR_DENIED, "the acknowledgement is for another receipt");
+	free(a);
+	if (!e && (s = copy_of(t))) {
+		s->usim[i].acknowledged = 1;
+		e = keep(t, s);
+	}
+	return e;
+}
+
+static int listed(const struct plmns *list, const char *plmn)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (!strcmp(list->item[i], plmn))
+			return 1;
+	return 0;
+}
+
+int tre_may_use(const struct tre *t, int slot, const char *plmn)
+{
+	struct order o;
+
+	if (slot >= SLOT_USIM && slot < SLOT_USIM + TRE_USIMS)
+		return !listed(&t->state.usim[slot - SLOT_USIM].forbidden, plmn);
+	/* for a PIMSI every network is a visited one (P4): no preference for its own digits */
+	return !tre_order(t, slot, &o) && (!o.allowed.n || listed(&o.allowed, plmn));
 }

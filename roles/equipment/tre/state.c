@@ -10,7 +10,7 @@
 
 #include "roles/equipment/tre/tre.h"
 
-enum { VERSION = 1, NONCE = 12, TAG = 16, ROOM = 100 * 1024 };
+enum { VERSION = 1, NONCE = 12, TAG = 16, ROOM = 120 * 1024 };
 
 /* --- the record --- */
 

@@ -20,6 +20,10 @@ struct usim_slot {
 	uint64_t seq[32];
 	struct plmns home, selector, forbidden;
 	int64_t counter, state;        /* USIM_... */
+	char pimsi[DIGITS_MAX], dlusim[ID_MAX]; /* with which it came, and from where */
+	uint8_t answer[32];
+	OCTETS(TRE_DER) receipt;       /* signed at COMMIT, the same until acknowledged */
+	int64_t acknowledged;
 };
 enum { TRE_USIMS = 2, USIM_EMPTY = 0, USIM_INACTIVE, USIM_ACTIVE };
 /* The certificates behind what was accepted, asked about before an install. */
@@ -59,6 +63,8 @@ struct tre {
 	uint8_t route_hash[32];
 	struct trigger *trigger;       /* accepted, or NULL */
 	struct cms_signed by[BY_COUNT];
+	int trial;                     /* number of the USIM on trial + 1, 0: none */
+	int trial_good;                /* it authenticated the network since TRIAL */
 };
 
 /* state.c: reads and writes the state through the sealed cell. A change is made on a copy and counts once it is written. */

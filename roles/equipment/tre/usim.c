@@ -12,12 +12,31 @@ enum { EF_IMSI = 0x6f07, SW_OK = 0x9000, SW_NOT_FOUND = 0x6a82, SW_NO_EF = 0x698
 enum { TAG_SUCCESS = 0xdb, TAG_SYNC = 0xdc };
 static const uint64_t delta = 1ull << 28; /* TS 33.102 C.2.1: the largest jump taken */
 
-static uint64_t highest(const struct pimsi_slot *s)
+/* What AKA needs of a slot, wherever it lies in the state. */
+struct aka_slot {
+	struct order_keys *keys;
+	uint64_t *seq;
+};
+
+static int slot_of(struct tre_state *s, int slot, struct aka_slot *a)
+{
+	int u = slot - SLOT_USIM;
+
+	if (slot >= 0 && slot < s->pimsis)
+		*a = (struct aka_slot){ &s->pimsi[slot].keys, s->pimsi[slot].seq };
+	else if (u >= 0 && u < TRE_USIMS && s->usim[u].state != USIM_EMPTY)
+		*a = (struct aka_slot){ &s->usim[u].keys, s->usim[u].seq };
+	else
+		return 0;
+	return 1;
+}
+
+static uint64_t highest(const uint64_t seq[32])
 {
 	uint64_t most = 0;
 
 	for (int i = 0; i < 32; i++)
-		most = s->seq[i] > most ? s->seq[i] : most;
+		most = seq[i] > most ? seq[i] : most;
 	return most;
 }
 
@@ -26,15 +45,17 @@ static enum err take_sqn(struct tre *t, int slot, uint64_t sqn)
 {
 	uint64_t seq = sqn >> 5;
 	struct tre_state *s;
+	struct aka_slot a;
 	enum err e;
 
-	if (seq <= t->state.pimsi[slot].seq[sqn & 31] || seq > highest(t->state.pimsi + slot) + delta)
+	if (!slot_of(&t->state, slot, &a) || seq <= a.seq[sqn & 31] || seq > highest(a.seq) + delta)
 		return ERR_SYNC;
 	s = malloc(sizeof(*s));
 	if (!s)
 		return ERR_NOMEM;
 	*s = t->state;
-	s->pimsi[slot].seq[sqn & 31] = seq;
+	(void)slot_of(s, slot, &a);
+	a.seq[sqn & 31] = seq;
 	e = state_save(t, s);
 	secret_wipe(s, sizeof(*s));
 	free(s);
@@ -49,10 +70,10 @@ struct aka {
 /* ERR_AUTH: MAC; ERR_SYNC: auts is set; ERR_DENIED: a vector of the other use. */
 static enum err authenticate(struct tre *t, int slot, const uint8_t rand[16], const uint8_t autn[16], int discover, struct aka *a)
 {
-	const struct pimsi_slot *s = t->state.pimsi + slot;
+	struct aka_slot s;
 	struct milenage m;
 	uint64_t sqn = 0;
-	enum err e = milenage_open(&m, &s->keys.k, &s->keys.opc);
+	enum err e = slot_of(&t->state, slot, &s) ? milenage_open(&m, &s.keys->k, &s.keys->opc) : ERR_MISSING;
 
 	if (e)
 		return e;
@@ -62,9 +83,11 @@ static enum err authenticate(struct tre *t, int slot, const uint8_t rand[16], co
 	if (!e)
 		e = take_sqn(t, slot, sqn);
 	/* SQN_MS: the highest taken, with the IND that was asked for */
-	if (e == ERR_SYNC && milenage_auts(&m, rand, highest(s) << 5 | (sqn & 31), a->auts))
+	if (e == ERR_SYNC && milenage_auts(&m, rand, highest(s.seq) << 5 | (sqn & 31), a->auts))
 		e = ERR_CRYPTO;
 	milenage_close(&m);
+	if (!e && slot >= SLOT_USIM && t->trial == slot - SLOT_USIM + 1)
+		t->trial_good = 1; /* what COMMIT waits for */
 	return e;
 }
 
@@ -79,19 +102,22 @@ static void status(struct wr *w, int sw)
 static void read_imsi(struct tre *t, int slot, struct wr *w)
 {
 	struct order o;
+	const char *digits = o.pimsi;
 	uint8_t ef[9];
 	size_t n;
 
 	memset(ef, 0xff, sizeof(ef));
-	if (tre_order(t, slot, &o)) {
+	if (slot >= SLOT_USIM) {
+		digits = t->state.usim[slot - SLOT_USIM].imsi;
+	} else if (tre_order(t, slot, &o)) {
 		status(w, SW_NOT_FOUND);
 		return;
 	}
-	n = strlen(o.pimsi);
+	n = strlen(digits);
 	ef[0] = (uint8_t)(n / 2 + 1);
-	ef[1] = (uint8_t)((o.pimsi[0] - '0') << 4 | (n & 1 ? 9 : 1));
+	ef[1] = (uint8_t)((digits[0] - '0') << 4 | (n & 1 ? 9 : 1));
 	for (size_t i = 1; i < n; i += 2)
-		ef[1 + (i + 1) / 2] = (uint8_t)((o.pimsi[i] - '0') | (i + 1 < n ? o.pimsi[i + 1] - '0' : 15) << 4);
+		ef[1 + (i + 1) / 2] = (uint8_t)((digits[i] - '0') | (i + 1 < n ? digits[i + 1] - '0' : 15) << 4);
 	wr_copy(w, ef, sizeof(ef));
 	status(w, SW_OK);
 }
@@ -133,10 +159,11 @@ enum err tre_apdu(struct tre *t, int slot, struct bytes apdu, uint8_t answer[256
 	struct rd r = rd_of(apdu);
 	uint8_t ins = (rd_u8(&r), rd_u8(&r));
 	struct bytes data;
+	struct aka_slot present;
 	struct wr w = wr_of(answer, 256);
 
 	(void)rd_u16(&r); /* P1 P2 */
-	if (slot < 0 || slot >= t->state.pimsis)
+	if (!slot_of(&t->state, slot, &present))
 		return ERR_MISSING;
 	data = ins == 0xb0 ? BYTES(NULL, 0) : rd_view(&r, rd_u8(&r));
 	if (r.bad)

@@ -108,6 +108,26 @@ static void signed_object_round_trip(void **state)
 }
 
 /* Each role's certificate in each other role's place. */
+/* Every length of content around the changes of DER's length forms is read as it was written. */
+static void every_length(void **state)
+{
+	static struct receipt r, back;
+	static uint8_t der[1024];
+	size_t n;
+
+	(void)state;
+	for (size_t len = 1; len < EQUIPMENT_MAX; len++)
+		for (size_t more = 0; more < JOB_MAX; more += 7) {
+			memset(&r, 0, sizeof(r));
+			memset(r.equipment, 'e', len);
+			memset(r.package, 'p', more);
+			assert_int_equal(object_write(OBJECT_RECEIPT, &r, der, sizeof(der), &n), OK);
+			assert_int_equal(object_read(OBJECT_RECEIPT, BYTES(der, n), &back), OK);
+			assert_memory_equal(&r, &back, sizeof(r));
+			assert_int_equal(object_read(OBJECT_RECEIPT, BYTES(der, n - 1), &back), ERR_SHORT);
+		}
+}
+
 static void only_the_right_role_signs(void **state)
 {
 	static const char *const roles[] = { "registration", "dlusim", "hss", "equipment", "visited", "dm", "staff", "factory", "attestation" };
@@ -206,7 +226,7 @@ static void claim_key_has_26_letters(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(signed_object_round_trip), cmocka_unit_test(only_the_right_role_signs),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(signed_object_round_trip), cmocka_unit_test(every_length), cmocka_unit_test(only_the_right_role_signs),
 		cmocka_unit_test(a_ca_gives_only_its_roles), cmocka_unit_test(seals_to_one_key), cmocka_unit_test(selftest_passes),
 		cmocka_unit_test(claim_key_has_26_letters) };
 
