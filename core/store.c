@@ -588,3 +588,20 @@ void store_close(struct store *s)
 	pthread_cond_destroy(&s->more);
 	free(s);
 }
+
+enum err store_chain_check(const char *path, struct why *w)
+{
+	struct store s = { .inline_ = 1 };
+	enum err e = OK;
+
+	s.tx.store = &s;
+	if (sqlite3_open_v2(path, &s.db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK)
+		e = fail(w, ERR_IO, "%s: %s", path, s.db ? sqlite3_errmsg(s.db) : "out of memory");
+	if (!e)
+		e = tx_audit_check(&s.tx, w);
+	for (int i = 0; i < STATEMENTS; i++)
+		if (s.cache[i].sql)
+			sqlite3_finalize(s.cache[i].stmt);
+	sqlite3_close(s.db);
+	return e;
+}

@@ -45,6 +45,9 @@ uint64_t store_commits(const struct store *s);
 void *store_owner(struct tx *tx); /* what store_set_owner gave: the process's context, read-only in a tx */
 void store_set_owner(struct store *s, void *owner);
 
+/* Recomputes the chain of audit entries of a database file, read-only (for `usher audit`). ERR_AUTH: w names the entry. */
+enum err store_chain_check(const char *path, struct why *w) MUST_CHECK;
+
 /* --- inside a transaction --- */
 enum bind_kind { BIND_END, BIND_NULL, BIND_INT, BIND_TEXT, BIND_BLOB };
 struct bind {

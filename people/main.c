@@ -45,6 +45,10 @@ static const struct command {
 		"FILE: a header line, then equipment,registration,claim_key[,serial]. Safe to give again; a higher serial replaces.\n", owner_claim },
 	{ "watch", "FLEET [--until STEP] [--timeout SECONDS] [--quiet]", "follow the journeys of a fleet; a table at the end",
 		"  usher watch fleet --until verify\nSTEP: attach discover verify provision install. Exit 0 when all equipments reached it.\n", watch_fleet },
+	{ "explain", "EQUIPMENT | PIMSI | IMSI | CERTIFICATE", "tell a story, out of every role's audit",
+		"  usher --as alice explain acme:000017\nAsks each role that this folder knows, and on with the other names they give.\n", explain },
+	{ "audit", "DIR...", "prove the invariants over the databases of stopped or running roles",
+		"  usher audit reg hss dlusim dm\nReads only. Says what does not hold, and exits 1.\n", audit_dirs },
 	{ "ca list", "[ROLE [ID]]", "list certificates", "  usher --as alice ca list equipment\n", ca_list },
 };
 enum { COMMANDS = sizeof(commands) / sizeof(*commands) };

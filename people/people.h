@@ -55,6 +55,8 @@ int factory_enrol(struct words *w);
 int factory_order(struct words *w);
 int factory_bind(struct words *w);
 int owner_claim(struct words *w);
+int explain(struct words *w);
+int audit_dirs(struct words *w);
 int watch_fleet(struct words *w);
 
 #endif

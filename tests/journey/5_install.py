@@ -24,6 +24,22 @@ with World() as w:
         assert fleet.wait(20) == 0
         assert w.sql("hss", "hss", "SELECT state, COUNT(*) FROM imsi WHERE state <> 'allocated' GROUP BY state") == [("active", 3)]
         assert w.sql("reg", "registration", "SELECT state, COUNT(*) FROM pimsi WHERE state <> 'free' GROUP BY state") == [("used", 3)]
+        # the story, told by all roles in words that say whose turn it was; and every invariant over all databases
+        story = w.usher("explain", "acme:000001")
+        for text in ("issued PIMSI 901700000000001", "ordered a subscription", "prepared IMSI", "attached in network 001-01", "told acme:000001 to go to",
+                     "it is the HSS's turn", "delivers package", "is active", "will be retired", "is operative"):
+            assert text in story, (text, story)
+        audited = w.usher("audit", *(d for d in w.dirs))
+        assert ", 0 broken" in audited, audited
+        # and the audit finds what is wrong: an entry changed, a key in clear
+        import sqlite3
+        db = sqlite3.connect(w.path("hss/hss.db"))
+        db.execute("UPDATE audit SET text = text || '!' WHERE seq = 2")
+        db.execute("UPDATE imsi SET k = x'00112233445566778899aabbccddeeff' WHERE state = 'active'")
+        db.commit()
+        db.close()
+        audited = w.usher("audit", "hss", code=1)
+        assert "audit entry 2 was changed after it was written" in audited and audited.count("keys are wrapped") == 3, audited
     except BaseException:
         print(open(w.path("equipment.log")).read()[-5000:])
         raise
