@@ -250,6 +250,7 @@ static void patience_over(void *arg)
 	struct waiter *w = arg;
 
 	w->patience = NULL;
+	w->until = 0; /* the loop's clock may run a millisecond before ours */
 	waiter_ask(w);
 }
 
