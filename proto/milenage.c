@@ -3,21 +3,31 @@
 
 #include <string.h>
 
-static enum err aes(struct milenage *m, const uint8_t in[16], uint8_t out[16])
-{
-	int n = 0;
+enum out { OUT1, OUT2, OUT3, OUT4, OUT5, OUTS };
 
-	return EVP_EncryptUpdate(m->aes, out, &n, in, 16) == 1 && n == 16 ? OK : ERR_CRYPTO;
+/* r1..r5 in octets and the last octet of c1..c5 (TS 35.206 4.1) */
+static const struct {
+	uint8_t rotate, last;
+} constants[OUTS] = { { 8, 0 }, { 0, 1 }, { 4, 2 }, { 8, 4 }, { 12, 8 } };
+
+static enum err aes(struct milenage *m, const uint8_t *in, int n, uint8_t *out)
+{
+	int done = 0;
+
+	return EVP_EncryptUpdate(m->aes, out, &done, in, n) == 1 && done == n ? OK : ERR_CRYPTO;
 }
 
 static EVP_CIPHER_CTX *schedule(const struct secret *k)
 {
-	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+	EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "AES-128-ECB", NULL);
+	EVP_CIPHER_CTX *c = cipher ? EVP_CIPHER_CTX_new() : NULL;
 
-	if (c && EVP_EncryptInit_ex(c, EVP_aes_128_ecb(), NULL, k->octet, NULL) == 1 && EVP_CIPHER_CTX_set_padding(c, 0) == 1)
-		return c;
-	EVP_CIPHER_CTX_free(c);
-	return NULL;
+	if (c && (EVP_EncryptInit_ex2(c, cipher, k->octet, NULL, NULL) != 1 || EVP_CIPHER_CTX_set_padding(c, 0) != 1)) {
+		EVP_CIPHER_CTX_free(c);
+		c = NULL;
+	}
+	EVP_CIPHER_free(cipher);
+	return c;
 }
 
 enum err milenage_open(struct milenage *m, const struct secret *k, const struct secret *opc)
@@ -25,6 +35,12 @@ enum err milenage_open(struct milenage *m, const struct secret *k, const struct 
 	m->aes = schedule(k);
 	memcpy(m->opc, opc->octet, sizeof(m->opc));
 	return m->aes ? OK : ERR_CRYPTO;
+}
+
+enum err milenage_key(struct milenage *m, const struct secret *k, const struct secret *opc)
+{
+	memcpy(m->opc, opc->octet, sizeof(m->opc));
+	return EVP_EncryptInit_ex2(m->aes, NULL, k->octet, NULL, NULL) == 1 ? OK : ERR_CRYPTO;
 }
 
 void milenage_close(struct milenage *m)
@@ -42,9 +58,12 @@ static void xor_into(uint8_t *dst, const uint8_t *a, const uint8_t *b, size_t n)
 enum err milenage_opc(const struct secret *k, const uint8_t op[16], struct secret *opc)
 {
 	struct milenage m = { .aes = schedule(k) };
-	enum err e = m.aes ? aes(&m, op, opc->octet) : ERR_CRYPTO;
+	enum err e = m.aes ? aes(&m, op, 16, opc->octet) : ERR_CRYPTO;
 
-	xor_into(opc->octet, opc->octet, op, 16);
+	if (e)
+		memset(opc, 0, sizeof(*opc));
+	else
+		xor_into(opc->octet, opc->octet, op, 16);
 	milenage_close(&m);
 	return e;
 }
@@ -53,62 +72,82 @@ enum err milenage_opc(const struct secret *k, const uint8_t op[16], struct secre
 static enum err temp_of(struct milenage *m, const uint8_t rand[16], uint8_t temp[16])
 {
 	xor_into(temp, rand, m->opc, 16);
-	return aes(m, temp, temp);
+	return aes(m, temp, 16, temp);
 }
 
-/* OUTn = E_K(rot(in, r) xor c) xor OPc with r in octets and c the last octet of the constant (TS 35.206 4.1) */
-static enum err out_of(struct milenage *m, const uint8_t in[16], int r, uint8_t c, const uint8_t *add, uint8_t out[16])
+/* IN1 = SQN || AMF || SQN || AMF */
+static void in1_of(const uint8_t sqn[6], const uint8_t amf[2], uint8_t in1[16])
 {
-	uint8_t x[16];
+	memcpy(in1, sqn, 6);
+	memcpy(in1 + 6, amf, 2);
+	memcpy(in1 + 8, in1, 8);
+}
+
+/*
+ * OUTfrom..OUTto in one pass of the cipher: OUT1 = E_K(TEMP xor rot(IN1 xor OPc, r1) xor c1) xor OPc,
+ * OUTn = E_K(rot(TEMP xor OPc, rn) xor cn) xor OPc. in1 is read for OUT1 only. On failure out is zeros.
+ */
+static enum err outs(struct milenage *m, const uint8_t temp[16], const uint8_t *in1, enum out from, enum out to, uint8_t *out)
+{
+	uint8_t in[OUTS * 16];
+	const int n = 16 * ((int)to - (int)from + 1);
 	enum err e;
 
-	for (int i = 0; i < 16; i++)
-		x[i] = in[(i + r) % 16];
-	x[15] ^= c;
-	if (add)
-		xor_into(x, x, add, 16);
-	e = aes(m, x, out);
-	xor_into(out, out, m->opc, 16);
+	for (int o = (int)from; o <= (int)to; o++) {
+		const uint8_t *x = o == OUT1 ? in1 : temp;
+		uint8_t *dst = in + 16 * (o - (int)from);
+
+		for (int i = 0; i < 16; i++) {
+			int at = (i + constants[o].rotate) % 16;
+
+			dst[i] = x[at] ^ m->opc[at] ^ (o == OUT1 ? temp[i] : 0);
+		}
+		dst[15] ^= constants[o].last;
+	}
+	e = aes(m, in, n, out);
+	for (int i = 0; i < n; i++)
+		out[i] = e ? 0 : out[i] ^ m->opc[i % 16];
+	secret_wipe(in, sizeof(in));
 	return e;
 }
 
 enum err milenage_f1(struct milenage *m, const uint8_t rand[16], const uint8_t sqn[6], const uint8_t amf[2], uint8_t mac_a[8],
 	uint8_t mac_s[8])
 {
-	uint8_t temp[16], in1[16], out[16];
+	uint8_t temp[16], in1[16], out[16] = { 0 };
 	enum err e = temp_of(m, rand, temp);
 
-	memcpy(in1, sqn, 6);
-	memcpy(in1 + 6, amf, 2);
-	memcpy(in1 + 8, in1, 8);
-	xor_into(in1, in1, m->opc, 16);
-	/* r1 = 64 bits, c1 = 0, TEMP is added after the rotation */
+	in1_of(sqn, amf, in1);
 	if (!e)
-		e = out_of(m, in1, 8, 0, temp, out);
+		e = outs(m, temp, in1, OUT1, OUT1, out);
 	memcpy(mac_a, out, 8);
 	memcpy(mac_s, out + 8, 8);
 	secret_wipe(temp, sizeof(temp));
+	secret_wipe(in1, sizeof(in1));
+	secret_wipe(out, sizeof(out));
 	return e;
+}
+
+/* out: OUT2..OUT5 */
+static void keys_take(const uint8_t *out, struct milenage_keys *k)
+{
+	memcpy(k->ak, out, 6);
+	memcpy(k->res, out + 8, 8);
+	memcpy(k->ck, out + 16, 16);
+	memcpy(k->ik, out + 32, 16);
+	memcpy(k->ak_s, out + 48, 6);
 }
 
 enum err milenage_keys(struct milenage *m, const uint8_t rand[16], struct milenage_keys *k)
 {
-	uint8_t temp[16], out2[16], out5[16];
+	uint8_t temp[16], out[4 * 16] = { 0 };
 	enum err e = temp_of(m, rand, temp);
 
-	xor_into(temp, temp, m->opc, 16);
 	if (!e)
-		e = out_of(m, temp, 0, 1, NULL, out2); /* r2 = 0, c2 = 1 */
-	if (!e)
-		e = out_of(m, temp, 4, 2, NULL, k->ck); /* r3 = 32 */
-	if (!e)
-		e = out_of(m, temp, 8, 4, NULL, k->ik); /* r4 = 64 */
-	if (!e)
-		e = out_of(m, temp, 12, 8, NULL, out5); /* r5 = 96 */
-	memcpy(k->ak, out2, 6);
-	memcpy(k->res, out2 + 8, 8);
-	memcpy(k->ak_s, out5, 6);
+		e = outs(m, temp, NULL, OUT2, OUT5, out);
+	keys_take(out, k);
 	secret_wipe(temp, sizeof(temp));
+	secret_wipe(out, sizeof(out));
 	return e;
 }
 
@@ -126,24 +165,30 @@ static uint64_t sqn_read(const uint8_t in[6])
 	return rd_u48(&r);
 }
 
+/* TEMP once, OUT1..OUT4 in one pass: five blocks (f5* is not needed). */
 enum err milenage_vector(struct milenage *m, const uint8_t rand[16], uint64_t sqn, const uint8_t amf[2], struct vector *v)
 {
-	struct milenage_keys k;
-	uint8_t sqn6[6], mac_s[8];
-	enum err e = milenage_keys(m, rand, &k);
+	uint8_t temp[16], in1[16], sqn6[6], out[4 * 16] = { 0 };
+	enum err e = temp_of(m, rand, temp);
 
 	sqn_write(sqn, sqn6);
+	in1_of(sqn6, amf, in1);
 	if (!e)
-		e = milenage_f1(m, rand, sqn6, amf, v->autn + 8, mac_s);
+		e = outs(m, temp, in1, OUT1, OUT4, out);
 	memcpy(v->rand, rand, 16);
-	xor_into(v->autn, sqn6, k.ak, 6);
+	xor_into(v->autn, sqn6, out + 16, 6);
 	memcpy(v->autn + 6, amf, 2);
-	memcpy(v->res, k.res, 8);
-	memcpy(v->ck, k.ck, 16);
-	memcpy(v->ik, k.ik, 16);
+	memcpy(v->autn + 8, out, 8);
+	memcpy(v->res, out + 24, 8);
+	memcpy(v->ck, out + 32, 16);
+	memcpy(v->ik, out + 48, 16);
 	for (int i = 0; i < 8; i++)
-		v->kc[i] = k.ck[i] ^ k.ck[i + 8] ^ k.ik[i] ^ k.ik[i + 8];
-	secret_wipe(&k, sizeof(k));
+		v->kc[i] = v->ck[i] ^ v->ck[i + 8] ^ v->ik[i] ^ v->ik[i + 8];
+	if (e)
+		secret_wipe(v, sizeof(*v));
+	secret_wipe(temp, sizeof(temp));
+	secret_wipe(in1, sizeof(in1));
+	secret_wipe(out, sizeof(out));
 	return e;
 }
 
@@ -193,6 +238,8 @@ enum err milenage_auts(struct milenage *m, const uint8_t rand[16], uint64_t sqn_
 	if (!e)
 		e = milenage_f1(m, rand, sqn, amf_resync, mac_a, auts + 6);
 	xor_into(auts, sqn, k.ak_s, 6);
+	if (e)
+		memset(auts, 0, 14);
 	secret_wipe(&k, sizeof(k));
 	return e;
 }

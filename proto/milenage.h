@@ -10,9 +10,11 @@ struct milenage {
 	EVP_CIPHER_CTX *aes; /* AES-128 under K */
 	uint8_t opc[16];
 };
-/* Ended by milenage_close, which wipes. */
+/* Ended by milenage_close, which wipes; after a failure too. */
 enum err milenage_open(struct milenage *m, const struct secret *k, const struct secret *opc) MUST_CHECK;
 void milenage_close(struct milenage *m);
+/* Another subscriber in an open context: a key schedule and no more (opening one costs as much again as a vector). */
+enum err milenage_key(struct milenage *m, const struct secret *k, const struct secret *opc) MUST_CHECK;
 /* OPc = OP xor E_K(OP) */
 enum err milenage_opc(const struct secret *k, const uint8_t op[16], struct secret *opc) MUST_CHECK;
 
