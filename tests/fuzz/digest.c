@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "link/tunnel.h"
+#include "proto/digest.h"
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	char *text = malloc(n + 1), line[2 * DIGEST_LINE];
+	struct digest d;
+	struct tunnel_ask ask;
+	size_t used;
+	int status;
+
+	if (!text)
+		return 0;
+	memcpy(text, data, n);
+	text[n] = 0;
+	if (!digest_read(text, &d))
+		(void)!digest_answer_write(&d, line, sizeof(line));
+	free(text);
+	(void)!tunnel_head_read(BYTES(data, n), &ask, &used);
+	(void)!tunnel_answer_read(BYTES(data, n), &status, &used);
+	return 0;
+}
