@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Follows the journeys of a fleet: a line per event while it happens, a table at the end. */
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -154,6 +156,7 @@ int watch_fleet(struct words *words)
 		return USAGE;
 	}
 	w.dir = words->v[0];
+	prctl(PR_SET_PDEATHSIG, SIGTERM); /* ends with who started it */
 	if (!fleet_read(&w))
 		return sorry("%s: no equipment in it; `usher factory enrol` makes some", w.dir);
 	do {
