@@ -5,7 +5,8 @@
 
 enum { IE_IMSI = 0x01, IE_CAUSE = 0x02, IE_TUPLE = 0x03, IE_PDP_COMPLETE = 0x04, IE_PDP = 0x05, IE_CANCEL = 0x06, IE_PDP_ID = 0x10,
 	IE_PDP_TYPE = 0x11, IE_APN = 0x12, IE_RAND = 0x20, IE_SRES, IE_KC, IE_IK, IE_CK, IE_AUTN, IE_AUTS, IE_RES, IE_CN = 0x28 };
-enum { HAS_IMSI = 1, HAS_CAUSE = 2 };
+enum { HAS_IMSI = 1, HAS_CAUSE = 2, HAS_TUPLE = 4, HAS_PDP_COMPLETE = 8, HAS_PDP = 16, HAS_CANCEL = 32, HAS_RAND = 64, HAS_AUTS = 128,
+	HAS_CN = 256 };
 
 static const struct {
 	uint8_t type;
@@ -14,7 +15,7 @@ static const struct {
 } messages[] = {
 	{ GSUP_UL_REQ, "UpdateLocation req", HAS_IMSI }, { GSUP_UL_ERR, "UpdateLocation err", HAS_IMSI | HAS_CAUSE },
 	{ GSUP_UL_RES, "UpdateLocation res", HAS_IMSI }, { GSUP_SAI_REQ, "SendAuthInfo req", HAS_IMSI },
-	{ GSUP_SAI_ERR, "SendAuthInfo err", HAS_IMSI | HAS_CAUSE }, { GSUP_SAI_RES, "SendAuthInfo res", HAS_IMSI },
+	{ GSUP_SAI_ERR, "SendAuthInfo err", HAS_IMSI | HAS_CAUSE }, { GSUP_SAI_RES, "SendAuthInfo res", HAS_IMSI | HAS_TUPLE },
 	{ GSUP_PURGE_REQ, "PurgeMS req", HAS_IMSI }, { GSUP_PURGE_ERR, "PurgeMS err", HAS_IMSI | HAS_CAUSE },
 	{ GSUP_PURGE_RES, "PurgeMS res", HAS_IMSI }, { GSUP_ISD_REQ, "InsertSubscriberData req", HAS_IMSI },
 	{ GSUP_ISD_ERR, "InsertSubscriberData err", HAS_IMSI | HAS_CAUSE }, { GSUP_ISD_RES, "InsertSubscriberData res", HAS_IMSI },
@@ -102,120 +103,164 @@ static void imsi_put(struct wr *w, const char *imsi)
 
 /* --- reading --- */
 
-static void fixed(struct bytes b, uint8_t *dst, size_t n, enum err *e)
+static enum err fixed(struct bytes b, void *dst, size_t n)
 {
 	if (b.n != n)
-		*e = ERR_FORMAT;
-	else
-		memcpy(dst, b.p, n);
+		return ERR_FORMAT;
+	memcpy(dst, b.p, n);
+	return OK;
 }
 
-static enum err tuple_get(struct bytes in, struct gsup_vector *v)
+/* All parts, each once: a vector without its AUTN would be GSM's (DESIGN 3, row 3: UMTS only). */
+static enum err tuple_get(struct bytes in, struct gsup *m)
 {
+	struct gsup_vector *v = m->vector + m->vectors;
+	const struct {
+		uint8_t tag;
+		uint8_t *dst;
+		size_t n;
+	} parts[] = { { IE_RAND, v->v.rand, 16 }, { IE_SRES, v->sres, 4 }, { IE_KC, v->v.kc, 8 }, { IE_IK, v->v.ik, 16 },
+		{ IE_CK, v->v.ck, 16 }, { IE_AUTN, v->v.autn, 16 }, { IE_RES, v->v.res, 8 } };
+	enum { PARTS = sizeof(parts) / sizeof(*parts) };
 	struct rd r = rd_of(in);
-	enum err e = OK;
+	unsigned has = 0;
 
-	while (r.left && !r.bad && !e) {
+	if (m->vectors == GSUP_VECTORS)
+		return ERR_LIMIT;
+	while (r.left && !r.bad) {
 		uint8_t tag = rd_u8(&r);
 		struct bytes b = rd_view(&r, rd_u8(&r));
-		const struct {
-			uint8_t tag;
-			uint8_t *dst;
-			size_t n;
-		} parts[] = { { IE_RAND, v->v.rand, 16 }, { IE_SRES, v->sres, 4 }, { IE_KC, v->v.kc, 8 }, { IE_IK, v->v.ik, 16 },
-			{ IE_CK, v->v.ck, 16 }, { IE_AUTN, v->v.autn, 16 }, { IE_RES, v->v.res, 8 } };
 
-		for (size_t i = 0; i < sizeof(parts) / sizeof(*parts) && !r.bad; i++)
-			if (parts[i].tag == tag)
-				fixed(b, parts[i].dst, parts[i].n, &e);
+		for (size_t i = 0; i < PARTS && !r.bad; i++)
+			if (parts[i].tag == tag && (has & 1u << i || fixed(b, parts[i].dst, parts[i].n)))
+				rd_fail(&r, ERR_FORMAT);
+			else if (parts[i].tag == tag)
+				has |= 1u << i;
 	}
-	return e ? e : rd_done(&r);
+	if (!r.bad && has != (1u << PARTS) - 1)
+		rd_fail(&r, ERR_MISSING);
+	m->vectors++;
+	return rd_done(&r);
 }
 
 static enum err pdp_get(struct bytes in, struct gsup *m)
 {
 	struct rd r = rd_of(in);
-	enum err e = OK;
+	int has_id = 0, has_apn = 0;
 
 	if (m->pdps == GSUP_PDPS)
 		return OK; /* more than we use */
-	while (r.left && !r.bad && !e) {
+	while (r.left && !r.bad) {
 		uint8_t tag = rd_u8(&r);
 		struct bytes b = rd_view(&r, rd_u8(&r));
+		enum err e = OK;
 
-		if (tag == IE_PDP_ID)
-			fixed(b, &m->pdp[m->pdps].id, 1, &e);
-		else if (tag == IE_APN)
-			e = apn_labels_read(b, m->pdp[m->pdps].apn, sizeof(m->pdp[0].apn));
+		if (tag == IE_PDP_ID && !r.bad)
+			e = has_id++ ? ERR_FORMAT : fixed(b, &m->pdp[m->pdps].id, 1);
+		else if (tag == IE_APN && !r.bad)
+			e = has_apn++ || !b.n ? ERR_FORMAT : apn_labels_read(b, m->pdp[m->pdps].apn, sizeof(m->pdp[0].apn));
+		if (e)
+			rd_fail(&r, e);
 	}
-	m->pdps += !e;
-	return e ? e : rd_done(&r);
+	if (!r.bad && !(has_id && has_apn))
+		rd_fail(&r, ERR_MISSING);
+	m->pdps++;
+	return rd_done(&r);
 }
+
+static enum err imsi_element(struct bytes b, struct gsup *m) { return imsi_get(b, m->imsi); }
+static enum err auts_get(struct bytes b, struct gsup *m) { return fixed(b, m->auts, sizeof(m->auts)); }
+static enum err rand_get(struct bytes b, struct gsup *m) { return fixed(b, m->rand, sizeof(m->rand)); }
+
+static enum err cause_get(struct bytes b, struct gsup *m)
+{
+	enum err e = fixed(b, &m->cause, 1);
+
+	return !e && !m->cause ? ERR_FORMAT : e;
+}
+
+static enum err cancel_get(struct bytes b, struct gsup *m)
+{
+	uint8_t one = 0;
+	enum err e = fixed(b, &one, 1);
+
+	m->cancel_type = one;
+	return e;
+}
+
+static enum err cn_get(struct bytes b, struct gsup *m)
+{
+	uint8_t one = 0;
+	enum err e = fixed(b, &one, 1);
+
+	m->cn_domain = one;
+	return e;
+}
+
+static enum err pdp_complete_get(struct bytes b, struct gsup *m)
+{
+	(void)b; /* empty: that it is there says all */
+	m->pdp_complete = 1;
+	return OK;
+}
+
+/* Two of what may stand once would let two readers see two messages: refused. */
+static const struct {
+	uint8_t tag;
+	unsigned bit;
+	int many;
+	enum err (*get)(struct bytes b, struct gsup *m);
+} elements[] = {
+	{ IE_IMSI, HAS_IMSI, 0, imsi_element },
+	{ IE_CAUSE, HAS_CAUSE, 0, cause_get },
+	{ IE_TUPLE, HAS_TUPLE, 1, tuple_get },
+	{ IE_PDP_COMPLETE, HAS_PDP_COMPLETE, 0, pdp_complete_get },
+	{ IE_PDP, HAS_PDP, 1, pdp_get },
+	{ IE_CANCEL, HAS_CANCEL, 0, cancel_get },
+	{ IE_RAND, HAS_RAND, 0, rand_get },
+	{ IE_AUTS, HAS_AUTS, 0, auts_get },
+	{ IE_CN, HAS_CN, 0, cn_get },
+};
 
 static enum err element_get(uint8_t tag, struct bytes b, struct gsup *m, unsigned *has)
 {
-	enum err e = OK;
-	uint8_t one = 0;
-
-	if (tag == IE_IMSI) {
-		*has |= HAS_IMSI;
-		return imsi_get(b, m->imsi);
-	}
-	if (tag == IE_CAUSE || tag == IE_CANCEL || tag == IE_CN)
-		fixed(b, &one, 1, &e);
-	if (tag == IE_CAUSE) {
-		m->cause = one;
-		*has |= one ? HAS_CAUSE : 0;
-	} else if (tag == IE_CANCEL) {
-		m->cancel_type = one;
-	} else if (tag == IE_CN) {
-		m->cn_domain = one;
-	} else if (tag == IE_PDP_COMPLETE) {
-		m->pdp_complete = 1;
-	} else if (tag == IE_PDP) {
-		e = pdp_get(b, m);
-	} else if (tag == IE_TUPLE) {
-		e = m->vectors == GSUP_VECTORS ? ERR_LIMIT : tuple_get(b, m->vector + m->vectors++);
-	} else if (tag == IE_AUTS) {
-		fixed(b, m->auts, 14, &e);
-		m->has_auts |= 1;
-	} else if (tag == IE_RAND) {
-		fixed(b, m->rand, 16, &e);
-		m->has_auts |= 2;
-	}
-	return e;
+	for (size_t i = 0; i < sizeof(elements) / sizeof(*elements); i++)
+		if (elements[i].tag == tag) {
+			if (*has & elements[i].bit && !elements[i].many)
+				return ERR_FORMAT;
+			*has |= elements[i].bit;
+			return elements[i].get(b, m);
+		}
+	return OK;
 }
 
 enum err gsup_read(struct bytes in, struct gsup *m)
 {
 	struct rd r = rd_of(in);
-	unsigned has = 0, must = 0;
-	enum err e = OK;
-	int known = 0;
+	unsigned has = 0;
+	int row = 0;
 
 	memset(m, 0, sizeof(*m));
 	m->cancel_type = -1;
 	m->type = rd_u8(&r);
-	while (r.left && !r.bad && !e) {
+	while (r.left && !r.bad) {
 		uint8_t tag = rd_u8(&r);
 		struct bytes b = rd_view(&r, rd_u8(&r));
+		enum err e = r.bad ? OK : element_get(tag, b, m, &has);
 
-		if (!r.bad)
-			e = element_get(tag, b, m, &has);
+		if (e)
+			rd_fail(&r, e);
 	}
-	if (!e)
-		e = rd_done(&r);
-	for (int i = 0; i < MESSAGES; i++)
-		if (messages[i].type == m->type) {
-			must = messages[i].must;
-			known = 1;
-		}
-	if (!e && !known)
-		e = ERR_UNSUPPORTED;
-	if (!e && ((has & must) != must || m->has_auts == 1 || (m->type != GSUP_SAI_REQ && m->has_auts)))
-		e = ERR_MISSING;
-	m->has_auts = m->has_auts == 3;
-	return e;
+	if (rd_done(&r))
+		return rd_done(&r);
+	while (row < MESSAGES && messages[row].type != m->type)
+		row++;
+	if (row == MESSAGES)
+		return ERR_UNSUPPORTED;
+	if ((has & messages[row].must) != messages[row].must || (has & HAS_AUTS && !(has & HAS_RAND)))
+		return ERR_MISSING;
+	m->has_auts = m->type == GSUP_SAI_REQ && has & HAS_AUTS;
+	return OK;
 }
 
 /* --- writing --- */
@@ -261,6 +306,8 @@ enum err gsup_write(const struct gsup *m, uint8_t *dst, size_t cap, size_t *n)
 
 	if (!text_digits(m->imsi))
 		return ERR_FORMAT;
+	if (m->vectors < 0 || m->vectors > GSUP_VECTORS || m->pdps < 0 || m->pdps > GSUP_PDPS)
+		return ERR_RANGE;
 	wr_u8(&w, m->type);
 	imsi_put(&w, m->imsi);
 	if (m->cause)

@@ -20,7 +20,7 @@ struct gsup {
 	uint8_t type;
 	char imsi[GSUP_IMSI];
 	uint8_t cause;             /* 0: absent */
-	int cn_domain;             /* 0: absent, 1: PS */
+	int cn_domain;             /* 0: absent, 1: PS, 2: CS */
 	int cancel_type;           /* -1: absent */
 	int has_auts;              /* auts and rand: a resynchronisation */
 	uint8_t auts[14], rand[16];
@@ -33,9 +33,13 @@ struct gsup {
 		char apn[101];
 	} pdp[GSUP_PDPS];
 };
-/* ERR_FORMAT: grammar; ERR_MISSING: a mandatory element of its message; ERR_UNSUPPORTED: no message of ours (imsi is set if
- * it could be read); unknown elements are skipped. */
+/*
+ * Unknown elements are skipped. ERR_SHORT, ERR_FORMAT: grammar, a wrong length (empty, too), an element twice; ERR_LIMIT: more
+ * than GSUP_VECTORS; ERR_MISSING: a mandatory element of its message or a part of a vector; ERR_UNSUPPORTED: well formed, no
+ * message of ours (imsi is set if it was there). RES is 8 octets (MILENAGE's); of PDP contexts the first GSUP_PDPS are kept.
+ */
 enum err gsup_read(struct bytes in, struct gsup *out) MUST_CHECK;
+/* The elements in Osmocom's order. ERR_FORMAT: imsi or an APN; ERR_RANGE: counts; ERR_LIMIT: cap (GSUP_MAX suffices). */
 enum err gsup_write(const struct gsup *m, uint8_t *dst, size_t cap, size_t *n) MUST_CHECK;
 const char *gsup_name(uint8_t type);
 /* Requests are x0, errors x1, results x2 of a group of four. */
@@ -43,7 +47,7 @@ static inline int gsup_is_request(uint8_t type) { return (type & 3) == 0; }
 static inline uint8_t gsup_error_of(uint8_t type) { return (uint8_t)((type & ~3) | 1); }
 static inline uint8_t gsup_result_of(uint8_t type) { return (uint8_t)((type & ~3) | 2); }
 
-/* APN as labels (TS 23.003 9.1) and as text. */
+/* APN as labels (TS 23.003 9.1) and as text; cap 101 holds any. ERR_FORMAT, ERR_SHORT, ERR_LIMIT. */
 enum err apn_labels_write(const char *apn, struct wr *w) MUST_CHECK;
 enum err apn_labels_read(struct bytes in, char *dst, size_t cap) MUST_CHECK;
 

@@ -84,11 +84,13 @@ enum err ipa_name_read(struct bytes payload, char *dst, size_t cap)
 	if (rd_u8(&r) != CCM_ID_RESP)
 		return ERR_FORMAT;
 	while (r.left && !r.bad) {
-		size_t n = rd_u16(&r);
-		uint8_t tag = rd_u8(&r);
-		struct bytes text = rd_view(&r, n ? n - 1 : 0);
+		struct rd one = rd_sub(&r, rd_u16(&r));
+		uint8_t tag = rd_u8(&one);
+		struct bytes text = rd_rest(&one);
 
-		if (!r.bad && !tag && text.n) {
+		if (one.bad)
+			return ERR_FORMAT; /* an element without its tag */
+		if (!tag && text.n) {
 			if (!text.p[text.n - 1])
 				text.n--;
 			return text_copy_bytes(dst, cap, text);

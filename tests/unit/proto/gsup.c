@@ -44,30 +44,6 @@ static void osmocom_bytes(void **state)
 	assert_int_equal(same, 5);
 }
 
-static void ccm(void **state)
-{
-	uint8_t in[256], out[256];
-	struct wr w = wr_of(out, sizeof(out));
-	size_t n, used;
-	uint8_t proto;
-	struct bytes payload;
-	char name[32];
-
-	(void)state;
-	n = strlen(osmo_gsup[1].hex) / 2;
-	assert_int_equal(hex_read(osmo_gsup[1].hex, in, n), OK); /* osmo-hlr's ID_GET */
-	assert_int_equal(ipa_ccm_write(CCM_ID_GET, NULL, &w), OK);
-	assert_int_equal(w.n, n);
-	assert_memory_equal(in, out, n);
-	n = strlen(osmo_gsup[3].hex) / 2;
-	assert_int_equal(hex_read(osmo_gsup[3].hex, in, n), OK); /* osmo-sgsn's ID_RESP */
-	assert_int_equal(ipa_read(BYTES(in, n), &used, &proto, &payload), OK);
-	assert_int_equal(ipa_name_read(payload, name, sizeof(name)), OK);
-	assert_string_equal(name, "SGSN-visited-001");
-	for (size_t cut = 0; cut < n; cut++)
-		assert_int_equal(ipa_read(BYTES(in, cut), &used, &proto, &payload), ERR_AGAIN);
-}
-
 static void bad_bytes(void **state)
 {
 	static const uint8_t no_cause[] = { GSUP_SAI_ERR, 1, 8, 0, 1, 1, 0, 0, 0, 0, 0xf1 };
@@ -88,9 +64,128 @@ static void bad_bytes(void **state)
 	assert_int_equal(gsup_read(BYTES("", 0), &m), ERR_SHORT);
 }
 
+#define IMSI_IE 1, 8, 0, 1, 1, 0, 0, 0, 0, 0xf1
+
+static void nothing_twice(void **state)
+{
+	static const uint8_t imsi[] = { GSUP_SAI_REQ, IMSI_IE, 1, 8, 0, 1, 1, 0, 0, 0, 0, 0xf2 };
+	static const uint8_t cause[] = { GSUP_SAI_ERR, IMSI_IE, 2, 1, 8, 2, 1, 17 };
+	static const uint8_t unknown[] = { GSUP_SAI_REQ, IMSI_IE, 0x99, 1, 0, 0x99, 1, 0 };
+	struct gsup m;
+
+	(void)state;
+	assert_int_equal(gsup_read(BYTES_OF(imsi), &m), ERR_FORMAT);
+	assert_int_equal(gsup_read(BYTES_OF(cause), &m), ERR_FORMAT);
+	assert_int_equal(gsup_read(BYTES_OF(unknown), &m), OK);
+}
+
+/* Every element that is empty or one octet short: refused, but for the two that are empty by definition. */
+static void empty_elements(void **state)
+{
+	static const uint8_t tags[] = { 1, 2, 3, 5, 6, 0x20, 0x26, 0x28 };
+	static const uint8_t empty_is_right[] = { 4, 9 }; /* PDP complete; HLR number, as osmo-sgsn sends it */
+	struct gsup m;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(tags); i++) {
+		uint8_t in[] = { GSUP_SAI_REQ, IMSI_IE, tags[i], 0 };
+
+		assert_int_not_equal(gsup_read(BYTES_OF(in), &m), OK);
+	}
+	for (size_t i = 0; i < sizeof(empty_is_right); i++) {
+		uint8_t in[] = { GSUP_SAI_REQ, IMSI_IE, empty_is_right[i], 0 };
+
+		assert_int_equal(gsup_read(BYTES_OF(in), &m), OK);
+	}
+}
+
+/* A result's vector is whole: each part left out or given twice is refused. Five vectors, not six. */
+static void whole_vectors(void **state)
+{
+	struct gsup m = { .type = GSUP_SAI_RES, .imsi = "001011000000001", .cancel_type = -1, .vectors = 1 }, back;
+	static const uint8_t lengths[] = { 16, 4, 8, 16, 16, 16, 8 };
+	uint8_t one[256], in[1024];
+	size_t n, head = 11, tuple = 98, at = head + 2;
+
+	(void)state;
+	assert_int_equal(gsup_write(&m, one, sizeof(one), &n), OK);
+	assert_int_equal(n, head + 2 + tuple);
+	assert_int_equal(gsup_read(BYTES(one, n), &back), OK);
+	for (size_t i = 0; i < sizeof(lengths); i++) {
+		size_t part = 2 + (size_t)lengths[i];
+
+		memcpy(in, one, at);
+		memcpy(in + at, one + at + part, n - at - part);
+		memcpy(in + head + 2, one + head + 2, at - head - 2);
+		in[head + 1] = (uint8_t)(tuple - part);
+		assert_int_equal(gsup_read(BYTES(in, n - part), &back), ERR_MISSING);
+		memcpy(in, one, n);
+		memcpy(in + n, one + at, part);
+		in[head + 1] = (uint8_t)(tuple + part);
+		assert_int_equal(gsup_read(BYTES(in, n + part), &back), ERR_FORMAT);
+		at += part;
+	}
+	for (int count = 0; count <= 6; count++) {
+		static const enum err want[] = { ERR_MISSING, OK, OK, OK, OK, OK, ERR_LIMIT };
+		size_t len = head;
+
+		memcpy(in, one, head);
+		for (int i = 0; i < count; i++, len += tuple + 2)
+			memcpy(in + len, one + head, tuple + 2);
+		assert_int_equal(gsup_read(BYTES(in, len), &back), want[count]);
+	}
+	m.vectors = GSUP_VECTORS + 1;
+	assert_int_equal(gsup_write(&m, one, sizeof(one), &n), ERR_RANGE);
+}
+
+static void resynchronisation(void **state)
+{
+	static const char hex[] = "08010800010100000000f1260e000102030405060708090a0b0c0d2010101112131415161718191a1b1c1d1e1f280101";
+	uint8_t in[64], out[64];
+	size_t n = 0;
+	struct gsup m;
+
+	(void)state; /* AUTS 26, RAND 20, CN domain last: as osmo-sgsn sends it */
+	assert_int_equal(hex_read(hex, in, sizeof(hex) / 2), OK);
+	assert_int_equal(gsup_read(BYTES(in, sizeof(hex) / 2), &m), OK);
+	assert_true(m.has_auts);
+	assert_int_equal(m.auts[13], 0x0d);
+	assert_int_equal(m.rand[0], 0x10);
+	assert_int_equal(m.cn_domain, 1);
+	assert_int_equal(gsup_write(&m, out, sizeof(out), &n), OK);
+	assert_int_equal(n, sizeof(hex) / 2);
+	assert_memory_equal(in, out, n);
+	for (size_t cut = 1; cut < n; cut++) { /* cut inside an element: short; at its end: whatever still makes sense */
+		enum err e = gsup_read(BYTES(in, cut), &m);
+
+		assert_true(e == (cut == 11 || cut == 45 ? OK : cut == 1 || cut == 27 ? ERR_MISSING : ERR_SHORT));
+	}
+}
+
+static void apn_labels(void **state)
+{
+	static const uint8_t dot[] = { 3, 'a', '.', 'b' }, empty[] = { 1, 'a', 0 }, over[] = { 5, 'a' };
+	uint8_t out[101];
+	char text[101];
+	struct wr w = wr_of(out, sizeof(out));
+
+	(void)state;
+	assert_int_equal(apn_labels_write("prov.usher", &w), OK);
+	assert_int_equal(w.n, 11);
+	assert_memory_equal(out, "\4prov\5usher", 11);
+	assert_int_equal(apn_labels_read(wr_view(&w), text, sizeof(text)), OK);
+	assert_string_equal(text, "prov.usher");
+	assert_int_equal(apn_labels_read(wr_view(&w), text, 10), ERR_LIMIT);
+	assert_int_equal(apn_labels_read(BYTES_OF(dot), text, sizeof(text)), ERR_FORMAT);
+	assert_int_equal(apn_labels_read(BYTES_OF(empty), text, sizeof(text)), ERR_FORMAT);
+	assert_int_equal(apn_labels_read(BYTES_OF(over), text, sizeof(text)), ERR_SHORT);
+	assert_int_equal(apn_labels_write("a..b", &w), ERR_FORMAT);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(osmocom_bytes), cmocka_unit_test(ccm), cmocka_unit_test(bad_bytes) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(osmocom_bytes), cmocka_unit_test(bad_bytes), cmocka_unit_test(nothing_twice),
+		cmocka_unit_test(empty_elements), cmocka_unit_test(whole_vectors), cmocka_unit_test(resynchronisation), cmocka_unit_test(apn_labels) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
