@@ -25,7 +25,7 @@ struct dlusim {
 	struct server *peers, *owner, *equipment;
 };
 
-enum { COUNT_ORDERS, COUNT_SUBSCRIBED, COUNT_REFUSED };
+enum { COUNT_ORDERS };
 
 /* people.c: owners' accounts */
 void people_add(struct ask *a, void *process);      /* POST /v1/people, staff */

@@ -42,8 +42,6 @@ static const struct store_schema schema = { upgrades };
 
 static const struct metric metrics[] = {
 	[COUNT_ORDERS] = { "usher_dlusim_orders_total", "Rows that owners sent.", 0 },
-	[COUNT_SUBSCRIBED] = { "usher_dlusim_subscribed_total", "Equipments subscribed.", 0 },
-	[COUNT_REFUSED] = { "usher_dlusim_refused_total", "Orders refused.", 0 },
 	{ 0 },
 };
 static const char *const kinds[] = { "equipment", "certificate", "owner", "package", "job", "pimsi", NULL };

@@ -25,7 +25,7 @@ struct dm {
 	struct server *peers, *equipment;
 };
 
-enum { COUNT_SESSIONS, COUNT_REFUSED, COUNT_DELIVERED, COUNT_DONE };
+enum { COUNT_SESSIONS, COUNT_REFUSED };
 
 /* provision.c: the wire: POST /v1/provision */
 void provision_message(struct ask *a, void *process);

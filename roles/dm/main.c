@@ -24,8 +24,6 @@ static const struct store_schema schema = { upgrades };
 static const struct metric metrics[] = {
 	[COUNT_SESSIONS] = { "usher_dm_messages_total", "SyncML messages with a right MAC.", 0 },
 	[COUNT_REFUSED] = { "usher_dm_refused_total", "SyncML messages refused.", 0 },
-	[COUNT_DELIVERED] = { "usher_dm_delivered_total", "Packages delivered.", 0 },
-	[COUNT_DONE] = { "usher_dm_done_total", "Jobs ended.", 0 },
 	{ 0 },
 };
 static const char *const kinds[] = { "equipment", "job", "package", NULL };

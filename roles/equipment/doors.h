@@ -71,6 +71,10 @@ enum tre_slot { TRE_TRIAL, TRE_COMMIT, TRE_BACK };
 enum err tre_slot(struct tre *t, enum tre_slot what, int *slot, struct why *w) MUST_CHECK;
 /* The number of a committed USIM, -1: none. */
 int tre_active(const struct tre *t);
+/* 1 if a USIM is installed that was not committed yet. */
+int tre_inactive(const struct tre *t);
+/* Of the committed USIM: operator, and the DLUSIM service that gets its receipt. ERR_MISSING: none. */
+enum err tre_home(const struct tre *t, struct discover_answer *out) MUST_CHECK;
 /* Networks: 1 if the slot's USIM or order may use it. */
 int tre_may_use(const struct tre *t, int slot, const char *plmn);
 /* The receipt of the committed USIM, the same bytes until it is acknowledged. *der: OPENSSL_free. ERR_ORDER: nothing is committed. */

@@ -78,6 +78,11 @@ static void power_on(void *arg)
 	struct agent *a = arg;
 
 	a->again = NULL;
+	a->home = 0;
+	if (tre_active(a->tre) >= 0) {
+		install_home(a);
+		return;
+	}
 	if (install_again(a)) {
 		install_begin(a);
 		return;
@@ -185,6 +190,10 @@ static void up(const struct modem_path *p, void *arg)
 	count_signalling(a, p);
 	if (a->trial) {
 		install_up(a);
+		return;
+	}
+	if (a->home) {
+		install_home_up(a);
 		return;
 	}
 	agent_tell(a, "attach", "has limited access through network %s", p->plmn);

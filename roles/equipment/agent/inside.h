@@ -13,7 +13,7 @@ struct agent {
 	struct timer *again;
 	struct modem_path path;
 	struct order order;
-	int slot, failures, challenges, polls, closing, trial, trials; /* trial: slot under trial, 0: none */
+	int slot, failures, challenges, polls, closing, trial, trials, home; /* trial: slot under trial, 0: none; home: on the committed USIM */
 	int64_t sent, received, turns;   /* on the equipment's link since power-on */
 	int journey;
 	struct discover_answer route;
@@ -42,5 +42,7 @@ void install_begin(struct agent *a);
 void install_up(struct agent *a);
 void install_failed(struct agent *a, const char *why);
 int install_again(const struct agent *a);
+void install_home(struct agent *a);
+void install_home_up(struct agent *a);
 
 #endif

@@ -40,10 +40,36 @@ void install_failed(struct agent *a, const char *why)
 	a->trials++;
 }
 
-/* Tries the installed USIM again before it verifies anew. */
+/* An installed USIM is tried, again after a failure or a power cut, before anything is verified anew. */
 int install_again(const struct agent *a)
 {
-	return a->trials > 0 && a->trials < TRIALS;
+	return tre_inactive(a->tre) && a->trials < TRIALS;
+}
+
+/* Switched on with a committed USIM: on as itself, and the receipt if it is still owed. */
+void install_home(struct agent *a)
+{
+	a->home = 1;
+	(void)!tre_home(a->tre, &a->route);
+	agent_tell(a, "attach", "looks for a network as itself");
+	modem_up(a->modem, tre_active(a->tre), home_apn);
+}
+
+void install_home_up(struct agent *a)
+{
+	uint8_t *der = NULL;
+	size_t n = 0;
+	struct why w;
+
+	a->failures = 0;
+	if (tre_receipt(a->tre, &der, &n, &w)) {
+		agent_tell(a, "install", "is operative: attached as itself through network %s", a->path.plmn);
+		agent_reached(a, GOAL_OPERATIVE);
+		return;
+	}
+	OPENSSL_free(der);
+	agent_tell(a, "install", "is attached as itself through network %s; its receipt is still to be acknowledged", a->path.plmn);
+	post(a);
 }
 
 void install_up(struct agent *a)

@@ -203,6 +203,7 @@ static enum err install(struct tre *t, struct why *w)
 		memcpy(u->answer, p->answer, sizeof(u->answer));
 		memcpy(u->pimsi, t->route->pimsi, sizeof(u->pimsi));
 		memcpy(u->dlusim, t->route->dlusim, sizeof(u->dlusim));
+		memcpy(u->dlusim_address, t->route->dlusim_address, sizeof(u->dlusim_address));
 		u->state = USIM_INACTIVE;
 		secret_wipe(&s->package, sizeof(s->package));
 		secret_wipe(&s->one_time, sizeof(s->one_time)); /* opens nothing any more */
@@ -254,6 +255,24 @@ int tre_active(const struct tre *t)
 	int i = newest(&t->state, USIM_ACTIVE);
 
 	return i < 0 ? -1 : SLOT_USIM + i;
+}
+
+int tre_inactive(const struct tre *t)
+{
+	return newest(&t->state, USIM_INACTIVE) >= 0;
+}
+
+enum err tre_home(const struct tre *t, struct discover_answer *out)
+{
+	int i = newest(&t->state, USIM_ACTIVE);
+
+	if (i < 0)
+		return ERR_MISSING;
+	memset(out, 0, sizeof(*out));
+	memcpy(out->operator, t->state.usim[i].operator, sizeof(out->operator));
+	memcpy(out->dlusim, t->state.usim[i].dlusim, sizeof(out->dlusim));
+	memcpy(out->dlusim_address, t->state.usim[i].dlusim_address, sizeof(out->dlusim_address));
+	return OK;
 }
 
 static enum err receipt_sign(struct tre *t, struct usim_slot *u)

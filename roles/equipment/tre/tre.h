@@ -20,7 +20,7 @@ struct usim_slot {
 	uint64_t seq[32];
 	struct plmns home, selector, forbidden;
 	int64_t counter, state;        /* USIM_... */
-	char pimsi[DIGITS_MAX], dlusim[ID_MAX]; /* with which it came, and from where */
+	char pimsi[DIGITS_MAX], dlusim[ID_MAX], dlusim_address[ADDRESS_MAX]; /* with which it came, and from where */
 	uint8_t answer[32];
 	OCTETS(TRE_DER) receipt;       /* signed at COMMIT, the same until acknowledged */
 	int64_t acknowledged;
