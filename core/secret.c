@@ -86,8 +86,11 @@ enum err kek_create(const char *path, struct why *w)
 	fd = e ? -1 : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (!e && (fd < 0 || write(fd, text, KEK_TEXT) != KEK_TEXT || fsync(fd)))
 		e = fail(w, errno == EEXIST ? ERR_EXISTS : ERR_IO, "%s: %s", path, strerror(errno));
-	if (fd >= 0)
+	if (fd >= 0) {
 		close(fd);
+		if (e)
+			(void)!unlink(path); /* half a key would block the next try, and open nothing */
+	}
 	secret_wipe(key, sizeof(key));
 	secret_wipe(text, sizeof(text));
 	return e;
@@ -123,7 +126,7 @@ enum err kek_wrap(const struct kek *k, const struct secret *s, uint8_t out[SECRE
 
 enum err kek_unwrap(const struct kek *k, const uint8_t in[SECRET_WRAPPED], struct secret *s)
 {
-	uint8_t room[SECRET_WRAPPED + 8];
+	uint8_t room[SECRET_WRAPPED + 8] = { 0 };
 	enum err e = wrap(k, 0, in, SECRET_WRAPPED, room, sizeof(s->octet));
 
 	memcpy(s->octet, room, sizeof(s->octet));

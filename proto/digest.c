@@ -15,66 +15,101 @@ static const struct parameter {
 } parameters[] = { P(username), P(realm), P(nonce), P(uri), P(response), P(algorithm), P(qop), P(nc), P(cnonce), P(auts) };
 enum { PARAMETERS = sizeof(parameters) / sizeof(*parameters) };
 
-/* A token or quoted string (RFC 9110 5.6); *at moves behind it. */
-static enum err value_read(const char **at, char *dst, size_t cap)
+static int is_token(char c)
 {
-	const char *p = *at;
-	size_t n = 0;
-	int quoted = *p == '"';
-
-	for (p += quoted; *p && (quoted ? *p != '"' : !strchr(", \t", *p)); p++) {
-		if (quoted && *p == '\\' && p[1])
-			p++;
-		if (n + 1 >= cap || (unsigned char)*p < ' ')
-			return ERR_LIMIT;
-		dst[n++] = *p;
-	}
-	if (quoted && *p++ != '"')
-		return ERR_FORMAT;
-	dst[n] = 0;
-	*at = p;
-	return OK;
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-static enum err pair_read(const char **at, struct digest *d)
+static void skip_space(const char **at)
 {
+	*at += strspn(*at, " \t");
+}
+
+/* quoted-string (RFC 9110 5.6.4) behind its opening quote */
+static enum err quoted_read(const char **at, struct wr *w)
+{
+	const char *p = *at;
+
+	for (; *p != '"'; p++) {
+		if (*p == '\\')
+			p++;
+		if (*p == 0x7f || ((unsigned char)*p < ' ' && *p != '\t')) /* the line's end as well */
+			return ERR_FORMAT;
+		wr_u8(w, (uint8_t)*p);
+	}
+	*at = p + 1;
+	return wr_done(w);
+}
+
+static enum err token_read(const char **at, struct wr *w)
+{
+	for (; is_token(**at); (*at)++)
+		wr_u8(w, (uint8_t)**at);
+	return w->n || w->bad ? wr_done(w) : ERR_FORMAT;
+}
+
+static enum err value_read(const char **at, char *dst, size_t cap)
+{
+	struct wr w = wr_of(dst, cap - 1);
+	int quoted = **at == '"';
+	enum err e;
+
+	*at += quoted;
+	e = quoted ? quoted_read(at, &w) : token_read(at, &w);
+	dst[e ? 0 : w.n] = 0;
+	return e;
+}
+
+/* auth-param = token BWS "=" BWS ( token / quoted-string ) */
+static enum err pair_read(const char **at, struct digest *d, unsigned *has)
+{
+	const char *name = *at;
 	char skip[DIGEST_LINE];
-	const char *eq = strchr(*at, '=');
-	size_t n = eq ? (size_t)(eq - *at) : 0;
+	size_t n = 0;
+	int i = 0;
 
-	if (!n || n > 32 || strcspn(*at, " ,\"") < n)
+	while (is_token(name[n]))
+		n++;
+	*at += n;
+	skip_space(at);
+	if (!n || **at != '=')
 		return ERR_FORMAT;
-	for (int i = 0; i < PARAMETERS; i++)
-		if (strlen(parameters[i].name) == n && !strncasecmp(parameters[i].name, *at, n)) {
-			char *dst = (char *)d + parameters[i].offset;
-
-			*at = eq + 1;
-			return *dst ? ERR_EXISTS : value_read(at, dst, parameters[i].size);
-		}
-	*at = eq + 1;
-	return value_read(at, skip, sizeof(skip));
+	++*at;
+	skip_space(at);
+	while (i < PARAMETERS && (strlen(parameters[i].name) != n || strncasecmp(parameters[i].name, name, n)))
+		i++;
+	if (i == PARAMETERS)
+		return value_read(at, skip, sizeof(skip));
+	if (*has & 1u << i)
+		return ERR_EXISTS; /* two readers could see two headers */
+	*has |= 1u << i;
+	return value_read(at, (char *)d + parameters[i].offset, parameters[i].size);
 }
 
 enum err digest_read(const char *line, struct digest *d)
 {
+	unsigned has = 0;
 	enum err e = OK;
 
 	memset(d, 0, sizeof(*d));
 	if (strncasecmp(line, "Digest ", 7) || strlen(line) >= DIGEST_LINE)
 		return ERR_FORMAT;
-	for (line += 7; !e; ) {
+	line += 7;
+	do { /* #auth-param: empty elements are passed over (RFC 9110 5.6.1.2) */
 		line += strspn(line, ", \t");
-		if (!*line)
-			return OK;
-		e = pair_read(&line, d);
-	}
-	return e;
+		if (*line)
+			e = pair_read(&line, d, &has);
+		skip_space(&line);
+	} while (!e && *line == ',');
+	return !e && *line ? ERR_FORMAT : e;
 }
 
 static void quoted(struct wr *w, const char *name, const char *value)
 {
 	wr_printf(w, "%s=\"", name);
 	for (; *value; value++) {
+		if ((unsigned char)*value < ' ' || *value == 0x7f)
+			wr_fail(w, ERR_FORMAT); /* a line break would be another header */
 		if (*value == '"' || *value == '\\')
 			wr_u8(w, '\\');
 		wr_u8(w, (uint8_t)*value);
@@ -117,8 +152,12 @@ enum err digest_answer_write(const struct digest *d, char *dst, size_t cap)
 	quoted(&w, "uri", d->uri);
 	wr_text(&w, ", ");
 	quoted(&w, "response", d->response);
-	if (*d->nonce) {
-		wr_printf(&w, ", algorithm=AKAv2-SHA-256, qop=auth, nc=%s, ", d->nc);
+	if (*d->nonce)
+		wr_text(&w, ", algorithm=AKAv2-SHA-256");
+	if (*d->nc) {
+		if (strlen(d->nc) != 8 || strspn(d->nc, "0123456789abcdefABCDEF") != 8)
+			wr_fail(&w, ERR_FORMAT);
+		wr_printf(&w, ", qop=auth, nc=%s, ", d->nc);
 		quoted(&w, "cnonce", d->cnonce);
 	}
 	if (*d->auts) {
@@ -145,6 +184,7 @@ enum err digest_password(struct bytes res, const uint8_t ik[16], const uint8_t c
 	if (!e)
 		e = b64_of(BYTES_OF(mac), dst, DIGEST_PASSWORD);
 	OPENSSL_cleanse(key, sizeof(key));
+	OPENSSL_cleanse(mac, sizeof(mac));
 	return e;
 }
 
@@ -175,5 +215,6 @@ enum err digest_response(const struct digest *d, const char *method, const char 
 	if (!e)
 		e = sha256_hex(&w, dst);
 	OPENSSL_cleanse(text, sizeof(text));
+	OPENSSL_cleanse(a1, sizeof(a1)); /* as good as the password for this realm */
 	return e;
 }

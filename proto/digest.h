@@ -10,10 +10,12 @@ enum { DIGEST_LINE = 1024, DIGEST_PASSWORD = 45, DIGEST_RESPONSE = 65, DIGEST_NO
 struct digest {
 	char username[64], realm[256], nonce[64], uri[256], response[80], algorithm[32], qop[16], nc[16], cnonce[80], auts[32];
 };
-/* line: "Digest name=value, ..."; unknown parameters are skipped. ERR_FORMAT, ERR_LIMIT. */
+/* line: "Digest name=value, ..."; unknown parameters are skipped. ERR_FORMAT: grammar, another scheme; ERR_EXISTS: a parameter
+ * twice; ERR_LIMIT: longer than its room in d. */
 enum err digest_read(const char *line, struct digest *d) MUST_CHECK;
-/* The challenge of a server, and the answer of a client; empty parameters are left out, but for the first request's
- * nonce="" and response="". */
+/* The challenge of a server, and the answer of a client. The first request has nonce="" and response=""; qop, nc and cnonce
+ * stand only where nc is set (not beside auts). ERR_FORMAT: a control character, nc that is not 8 hex digits; ERR_LIMIT: cap
+ * (DIGEST_LINE suffices for values that need no escapes); dst is then empty. */
 enum err digest_challenge_write(const struct digest *d, char *dst, size_t cap) MUST_CHECK;
 enum err digest_answer_write(const struct digest *d, char *dst, size_t cap) MUST_CHECK;
 

@@ -8,8 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	char *text = malloc(n + 1), line[2 * DIGEST_LINE];
-	struct digest d;
+	char *text = malloc(n + 1), line[2 * DIGEST_LINE], again[2 * DIGEST_LINE];
+	struct digest d, back;
 	struct tunnel_ask ask;
 	size_t used;
 	int status;
@@ -18,8 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		return 0;
 	memcpy(text, data, n);
 	text[n] = 0;
-	if (!digest_read(text, &d))
-		(void)!digest_answer_write(&d, line, sizeof(line));
+	/* what is written reads as the same answer */
+	if (!digest_read(text, &d) && !digest_answer_write(&d, line, sizeof(line)) && strlen(line) < DIGEST_LINE
+		&& (digest_read(line, &back) || digest_answer_write(&back, again, sizeof(again)) || strcmp(line, again)))
+		abort();
 	free(text);
 	(void)!tunnel_head_read(BYTES(data, n), &ask, &used);
 	(void)!tunnel_answer_read(BYTES(data, n), &status, &used);
