@@ -66,6 +66,11 @@ void auc_saved(struct auc *a, int64_t mark)
 		a->mark = mark;
 }
 
+int64_t auc_offset_new(int64_t now)
+{
+	return 1 - (now - AUC_EPOCH);
+}
+
 static struct known *known_of(struct auc *a, const char *id)
 {
 	uint32_t h = 2166136261u;
@@ -121,12 +126,14 @@ enum err auc_vector(struct auc *a, const struct auc_identity *x, enum auc_use us
 
 	if (!k)
 		return ERR_NOMEM;
+	if (t + x->offset < 1)
+		t = 1 - x->offset; /* the clock went back behind the moment of issue */
 	if (t <= k->last)
 		t = k->last + 1;
 	if (t >= a->mark)
 		return ERR_AGAIN;
 	seq = t + x->offset;
-	if (seq < 1 || seq >> 43)
+	if (seq >> 43)
 		return ERR_RANGE;
 	e = rand_take(a, rand);
 	if (!e)

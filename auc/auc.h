@@ -25,6 +25,8 @@ struct auc_identity {
 	struct secret k, opc;
 	int64_t offset;
 };
+/* The offset of a number that is issued at this moment: its SEQ starts at 1 (DESIGN 4), in the very same second too. */
+int64_t auc_offset_new(int64_t now);
 /* ERR_AGAIN: save auc_wanted() first. */
 enum err auc_vector(struct auc *a, const struct auc_identity *x, enum auc_use use, int64_t now, struct vector *v) MUST_CHECK;
 /* A resynchronisation: rand must be one that we gave this identity (ERR_MISSING), MAC-S right (ERR_AUTH). *offset: what the

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auc/auc.h"
 #include "core/clock.h"
 #include "roles/hss/hss.h"
 
@@ -121,9 +122,8 @@ enum err pool_prepare(struct tx *tx, const char *equipment, char imsi[DIGITS_MAX
 		return e == ERR_MISSING ? fail(tx_why(tx), ERR_LIMIT, "no IMSI is left; add numbers with `usher pool add hss`") : e;
 	row_copy(r, 0, imsi, DIGITS_MAX);
 	e = keys_make(store_owner(tx), k, opc);
-	/* SEQ starts at 1: seconds since 2020 minus this moment (DESIGN 4) */
 	return e ? e : tx_do(tx, "UPDATE imsi SET state = 'prepared', equipment = :equipment, k = :k, opc = :opc, auc_offset = :offset,"
 		" changed_at = :now, visited = '', attached_at = 0 WHERE imsi = :imsi",
-		WITH(B_TEXT("equipment", equipment), B_BLOB("k", BYTES_OF(k)), B_BLOB("opc", BYTES_OF(opc)), B_INT("offset", 1577836800 - now),
+		WITH(B_TEXT("equipment", equipment), B_BLOB("k", BYTES_OF(k)), B_BLOB("opc", BYTES_OF(opc)), B_INT("offset", auc_offset_new(now)),
 			B_INT("now", now), B_TEXT("imsi", imsi)));
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auc/auc.h"
 #include "core/clock.h"
 #include "roles/registration/registration.h"
 
@@ -111,11 +112,10 @@ enum err pool_issue(struct tx *tx, const char *equipment, const struct order_key
 	e = kek_wrap(p->kek, &keys->k, k);
 	if (!e)
 		e = kek_wrap(p->kek, &keys->opc, opc);
-	/* SEQ starts at 1: seconds since 2020 minus this moment (DESIGN 4) */
 	if (!e)
 		e = tx_do(tx, "UPDATE pimsi SET state = 'issued', equipment = :equipment, k = :k, opc = :opc, auc_offset = :offset,"
 			" changed_at = :now, visited = '', attached_at = 0 WHERE pimsi = :pimsi",
 			WITH(B_TEXT("equipment", equipment), B_BLOB("k", BYTES_OF(k)), B_BLOB("opc", BYTES_OF(opc)),
-				B_INT("offset", 1577836800 - now), B_INT("now", now), B_TEXT("pimsi", pimsi)));
+				B_INT("offset", auc_offset_new(now)), B_INT("now", now), B_TEXT("pimsi", pimsi)));
 	return e;
 }

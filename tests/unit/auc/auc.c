@@ -63,6 +63,25 @@ static void sequence_only_rises(void **state)
 	auc_close(a);
 }
 
+static void a_number_serves_from_the_second_of_its_issue(void **state)
+{
+	struct auc_identity x = identity(auc_offset_new(NOW));
+	struct auc *a = opened(0, NOW);
+	struct vector v;
+	uint8_t amf[2];
+
+	(void)state;
+	assert_int_equal(auc_vector(a, &x, AUC_GSUP, NOW - 50, &v), OK); /* the clock went back since */
+	assert_int_equal(sqn_of(&x, &v, amf) >> 5, 1);
+	assert_int_equal(auc_vector(a, &x, AUC_GSUP, NOW, &v), OK);
+	assert_int_equal(sqn_of(&x, &v, amf) >> 5, 2);
+	auc_close(a);
+	a = opened(0, NOW);
+	assert_int_equal(auc_vector(a, &x, AUC_GSUP, NOW, &v), OK);
+	assert_int_equal(sqn_of(&x, &v, amf) >> 5, 1);
+	auc_close(a);
+}
+
 static void nothing_leaves_above_the_mark(void **state)
 {
 	struct auc_identity x = identity(0);
@@ -122,8 +141,8 @@ static void resynchronises_either_way(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(sequence_only_rises), cmocka_unit_test(nothing_leaves_above_the_mark),
-		cmocka_unit_test(resynchronises_either_way) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(sequence_only_rises), cmocka_unit_test(a_number_serves_from_the_second_of_its_issue),
+		cmocka_unit_test(nothing_leaves_above_the_mark), cmocka_unit_test(resynchronises_either_way) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
