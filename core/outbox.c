@@ -272,8 +272,8 @@ static void answered(void *arg, const struct response *r)
 		p->answer_n = p->answer ? r->body.n : 0;
 		p->again_ms = p->answer ? 0 : backoff(p->tries);
 	}
-	log_hop(p->why.text[0] ? LOG_WARN : LOG_DEBUG, p->word, "errand=%s id=%s peer=%s/%s status=%d tries=%lld%s%s%s", p->errand, p->id,
-		p->role, p->peer, r->status, (long long)p->tries, p->why.text[0] ? " why=\"" : "", p->why.text, p->why.text[0] ? "\"" : "");
+	log_hop(p->why.text[0] ? LOG_WARN : LOG_DEBUG, p->word, "errand=%s id=%s peer=%s/%s status=%d tries=%lld why=\"%s\"", p->errand, p->id,
+		p->role, p->peer, r->status, (long long)p->tries, p->why.text);
 	store_run(p->outbox->store, settle, p, finished);
 }
 

@@ -97,6 +97,7 @@ static enum err open_config(struct process *p, const struct role *r, const struc
 {
 	char path[FILE_ROOM], who[ROLE_MAX + ID_MAX + 2];
 	struct common *c;
+	enum log_level level;
 	enum err e = text_copy(p->dir, sizeof(p->dir), o->dir);
 
 	p->role = r->name;
@@ -110,9 +111,11 @@ static enum err open_config(struct process *p, const struct role *r, const struc
 	c = p->conf;
 	if (strcmp(c->role, r->name))
 		return fail(w, ERR_CONFLICT, "%s: role is `%s`, this is usher-%s", path, c->role, r->name);
+	if (log_level_read(o->log ? o->log : c->log, &level))
+		return fail(w, ERR_RANGE, "log level `%s` is none of error, warn, info, debug", o->log ? o->log : c->log);
 	snprintf(p->id, sizeof(p->id), "%s", c->id);
 	snprintf(who, sizeof(who), "%s %s", r->name, p->id);
-	log_open(who, log_level_from(o->log ? o->log : c->log));
+	log_open(who, level);
 	return peers_read(p->dir, &p->peers, w);
 }
 
