@@ -46,7 +46,7 @@ static enum err number_read(const char *text, const struct unit *units, int64_t 
 
 	errno = 0;
 	n = strtoll(text, &end, 10);
-	if (end == text || errno)
+	if (end == text || errno || !strchr("-0123456789", *text))
 		return ERR_FORMAT;
 	for (; units->suffix; units++)
 		if (!strcmp(end, units->suffix))
@@ -179,6 +179,8 @@ static enum err scalar_set(struct place *p, const yaml_node_t *n, const struct c
 	enum err e = types[it->type].read(p, it, text, at);
 	char range[64], next[192];
 
+	if (n && n->data.scalar.length != strlen(text)) /* "a\0b" */
+		return complain(p, n, ERR_FORMAT, it->name ? it->name : "item", text, "has a zero octet after this");
 	if (!e)
 		return OK;
 	range_text(it, range, sizeof(range));
@@ -335,6 +337,19 @@ static size_t record_size(const struct conf_item *schema)
 	return most;
 }
 
+/* What stands behind `---` would be read by nobody. */
+static int another_document(yaml_parser_t *parser)
+{
+	yaml_document_t next;
+	int more = !yaml_parser_load(parser, &next); /* not even YAML */
+
+	if (!more) {
+		more = yaml_document_get_root_node(&next) != NULL;
+		yaml_document_delete(&next);
+	}
+	return more;
+}
+
 enum err conf_parse(const char *text, const char *name, const char *dir, const struct conf_item *schema, void *record,
 	struct why *w)
 {
@@ -354,7 +369,9 @@ enum err conf_parse(const char *text, const char *name, const char *dir, const s
 		return e;
 	}
 	root = yaml_document_get_root_node(&doc);
-	if (root && root->type != YAML_MAPPING_NODE)
+	if (root && another_document(&parser))
+		e = fail(w, ERR_FORMAT, "%s: more than one document; remove the `---` line", name);
+	else if (root && root->type != YAML_MAPPING_NODE)
 		e = fail(w, ERR_FORMAT, "%s:%d: expected `key: value` lines", name, line_of(root));
 	else
 		e = record_read(&p, root, schema, record);
@@ -370,19 +387,25 @@ enum err conf_read(const char *file, const char *dir, const struct conf_item *sc
 	FILE *f = fopen(file, "re");
 	char *text;
 	size_t n;
-	enum err e;
+	enum err e = OK;
 
 	if (!f)
 		return fail(w, ERR_IO, "%s: %s", file, strerror(errno));
 	text = malloc(FILE_MAX_OCTETS + 2);
 	n = text ? fread(text, 1, FILE_MAX_OCTETS + 1, f) : 0;
+	if (!text)
+		e = ERR_NOMEM;
+	else if (ferror(f))
+		e = fail(w, ERR_IO, "%s: %s", file, strerror(errno));
+	else if (n > FILE_MAX_OCTETS)
+		e = fail(w, ERR_LIMIT, "%s: larger than 1 MiB", file);
+	else if (memchr(text, 0, n))
+		e = fail(w, ERR_FORMAT, "%s: a zero octet in it; this is not a text", file);
 	fclose(f);
-	if (!text || n > FILE_MAX_OCTETS) {
-		free(text);
-		return fail(w, text ? ERR_LIMIT : ERR_NOMEM, "%s: larger than 1 MiB", file);
+	if (!e) {
+		text[n] = 0;
+		e = conf_parse(text, file, dir, schema, record, w);
 	}
-	text[n] = 0;
-	e = conf_parse(text, file, dir, schema, record, w);
 	free(text);
 	return e;
 }
@@ -496,6 +519,9 @@ enum err conf_address(const char *text, char *host, size_t cap, uint16_t *port, 
 		return fail(w, ERR_LIMIT, "`%s`: the host is too long", text);
 	memcpy(host, text + skip, n);
 	host[n] = 0;
+	for (size_t i = 0; i < n; i++) /* it goes into URLs and CONNECT heads */
+		if (!strchr(skip ? "0123456789abcdefABCDEF:." : "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._", host[i]))
+			return fail(w, ERR_FORMAT, "`%s`: no host has the character `%c`", text, host[i]);
 	if (text_number(colon + 1, 0, 65535, &number))
 		return fail(w, ERR_FORMAT, "`%s`: the port is not a number of 0 to 65535", text);
 	*port = (uint16_t)number;

@@ -59,7 +59,7 @@ void conf_example(const struct conf_item *schema, const char *title, FILE *out);
 /* The same table as mdoc/man rows (.TP paragraphs). */
 void conf_man(const struct conf_item *schema, FILE *out);
 
-/* Splits host:port (also [v6]:port). Safe for a peer's text: it names no file. */
+/* Splits host:port (also [v6]:port). Safe for a peer's text: it names no file, and a host has letters, digits, - . and _ only. */
 enum err conf_address(const char *text, char *host, size_t cap, uint16_t *port, struct why *w) MUST_CHECK;
 /* An address of a configuration as host:port: an @FILE#NAME port is read from FILE. Never for a peer's text. ERR_AGAIN: FILE is not
  * there yet. */
