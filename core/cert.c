@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
@@ -15,7 +16,7 @@
 
 static const char *const role_words[] = { NULL, "attestation", "registration", "visited", "hss", "dlusim", "dm", "equipment",
 	"factory", "staff" };
-enum { ROLES = sizeof(role_words) / sizeof(*role_words), SAN_MAX = 300 };
+enum { ROLES = sizeof(role_words) / sizeof(*role_words), SAN_MAX = 300, PEM_MOST = 16 };
 
 int cert_role_number(const char *role)
 {
@@ -79,6 +80,13 @@ static void cert_usages(X509 *c, struct usages *u)
 
 /* --- party --- */
 
+int cert_id_good(const char *id)
+{
+	size_t n = strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:_+-");
+
+	return n > 0 && n < ID_MAX && !id[n];
+}
+
 static enum err party_of_names(GENERAL_NAMES *names, struct party *out)
 {
 	static const char urn[] = "urn:usher:";
@@ -98,7 +106,7 @@ static enum err party_of_names(GENERAL_NAMES *names, struct party *out)
 			return ERR_FORMAT;
 	}
 	colon = found ? strchr(text, ':') : NULL;
-	if (!colon || !colon[1])
+	if (!colon || !cert_id_good(colon + 1))
 		return ERR_FORMAT;
 	*colon = 0;
 	if (!cert_role_number(text) || text_copy(out->role, sizeof(out->role), text) || text_copy(out->id, sizeof(out->id), colon + 1))
@@ -234,19 +242,25 @@ static enum err pem_all(const char *path, STACK_OF(X509) **out, struct why *w)
 {
 	FILE *f = fopen(path, "re");
 	X509 *c;
+	int n, good;
 
 	if (!f)
 		return fail(w, ERR_IO, "%s: %s; `usher setup` makes it", path, strerror(errno));
 	*out = sk_X509_new_null();
-	while (*out && sk_X509_num(*out) < 16 && (c = PEM_read_X509(f, NULL, NULL, NULL)))
+	while (*out && sk_X509_num(*out) < PEM_MOST && (c = PEM_read_X509(f, NULL, NULL, "")))
 		if (!sk_X509_push(*out, c))
 			X509_free(c);
+	n = *out ? sk_X509_num(*out) : 0;
+	/* the end of a file is "no start line"; anything else is a certificate that would be missing without a word */
+	good = n > 0 && (n == PEM_MOST ? fgetc(f) == EOF : ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE);
+	ERR_clear_error();
 	fclose(f);
-	if (*out && sk_X509_num(*out))
+	if (good)
 		return OK;
-	sk_X509_free(*out);
+	sk_X509_pop_free(*out, X509_free);
 	*out = NULL;
-	return fail(w, ERR_FORMAT, "%s: no PEM certificate in it", path);
+	return fail(w, ERR_FORMAT, n ? "%s: the PEM text behind certificate %d is damaged, or there are more than 16" : "%s: no PEM certificate in it",
+		path, n);
 }
 
 enum err cert_load(const char *path, X509 **leaf, STACK_OF(X509) **chain, struct why *w)
@@ -274,7 +288,7 @@ enum err cert_load_key(const char *path, EVP_PKEY **key, struct why *w)
 		fclose(f);
 		return fail(w, ERR_DENIED, "%s: others may read this key; run: chmod 600 %s", path, path);
 	}
-	*key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
+	*key = PEM_read_PrivateKey(f, NULL, NULL, ""); /* no pass phrase: a server has nobody to ask */
 	fclose(f);
 	return *key ? OK : fail(w, ERR_FORMAT, "%s: no PEM private key in it", path);
 }
@@ -285,8 +299,11 @@ enum err cert_make_key(const char *path, EVP_PKEY **key, struct why *w)
 	FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
 	enum err e = OK;
 
-	if (path && !f)
+	if (path && !f) {
+		if (fd >= 0)
+			close(fd);
 		return fail(w, errno == EEXIST ? ERR_EXISTS : ERR_IO, "%s: %s", path, strerror(errno));
+	}
 	*key = EVP_EC_gen("P-256");
 	if (!*key)
 		e = ERR_CRYPTO;
@@ -294,6 +311,12 @@ enum err cert_make_key(const char *path, EVP_PKEY **key, struct why *w)
 		e = fail(w, ERR_IO, "%s: cannot write the key", path);
 	if (f)
 		fclose(f);
+	if (e) {
+		if (f)
+			(void)!unlink(path); /* half a key would block the next try */
+		EVP_PKEY_free(*key);
+		*key = NULL;
+	}
 	return e;
 }
 
@@ -303,7 +326,8 @@ enum err cert_save(const char *path, X509 *const *certs, size_t n, struct why *w
 	FILE *f;
 	int ok = 1;
 
-	snprintf(part, sizeof(part), "%s.part", path);
+	if (snprintf(part, sizeof(part), "%s.part", path) >= (int)sizeof(part))
+		return fail(w, ERR_LIMIT, "%s: the path is too long", path);
 	f = fopen(part, "we");
 	for (size_t i = 0; f && ok && i < n; i++)
 		ok = PEM_write_X509(f, certs[i]) == 1;
@@ -487,8 +511,10 @@ enum err cert_request_read(struct bytes der, struct party *who, enum cert_use *u
 		e = fail(w, ERR_AUTH, "the request is not signed by the key that it names");
 	else if (request_wish(exts, who, use))
 		e = fail(w, ERR_FORMAT, "the request names no (role, id), role usage and key usage");
-	else if (EVP_PKEY_up_ref(k))
+	else if (EVP_PKEY_up_ref(k) == 1)
 		*key = k;
+	else
+		e = ERR_CRYPTO;
 	sk_X509_EXTENSION_pop_free(exts, X509_EXTENSION_free);
 	X509_REQ_free(r);
 	return e;

@@ -29,6 +29,10 @@ struct party {
 int cert_role_number(const char *role);
 const char *cert_role_word(int number); /* NULL for an unknown number */
 
+/* 1: an id that a certificate and a peer may have: letters, digits and . : _ + - only, so that it can stand in a file's name, a
+ * URL, a log line and an audit entry as it is. */
+int cert_id_good(const char *id);
+
 /* What a leaf is for. Signing and TLS keys are never the same, so a leaf has one use. */
 enum cert_use {
 	CERT_TLS,     /* serverAuth and clientAuth beside the role usage */

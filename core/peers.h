@@ -19,6 +19,8 @@ struct peer {
 
 struct peers;
 enum err peers_read(const char *dir, struct peers **out, struct why *w) MUST_CHECK; /* DIR/peers/ *.yaml, name order */
+/* Reads the folder again. What was found before stays valid until peers_free; if it fails, everything stays as it was. */
+enum err peers_reload(struct peers *p, const char *dir, struct why *w) MUST_CHECK;
 void peers_free(struct peers *p);
 const struct peer *peers_find(const struct peers *p, const char *role, const char *id); /* or NULL */
 size_t peers_count(const struct peers *p);

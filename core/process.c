@@ -86,12 +86,40 @@ static int options_read(int argc, char **argv, const struct role *r, struct opti
 	return 0;
 }
 
-/* --- opening, in the order in which things need each other --- */
-
 static void in_dir(const struct process *p, const char *name, char path[FILE_ROOM])
 {
 	snprintf(path, FILE_ROOM, "%s/%s", p->dir, name);
 }
+
+/* SIGHUP: the live items of the config, and peers/. A folder that does not read changes nothing. */
+static void reload(void *arg)
+{
+	struct process *p = arg;
+	char path[FILE_ROOM];
+	enum log_level level;
+	struct why w = { "" };
+	struct common *c = calloc(1, p->of->conf_size);
+	enum err e = c ? OK : ERR_NOMEM;
+
+	in_dir(p, "usher.yaml", path);
+	if (!e)
+		e = conf_read(path, p->dir, p->of->schema, c, &w);
+	if (!e && log_level_read(p->log ? p->log : c->log, &level))
+		e = fail(&w, ERR_RANGE, "log level `%s` is none of error, warn, info, debug", c->log);
+	if (!e)
+		e = peers_reload(p->peers, p->dir, &w);
+	if (!e)
+		log_level_set(level);
+	if (c)
+		conf_free(p->of->schema, c);
+	free(c);
+	if (e)
+		log_hop(LOG_ERROR, "reload", "why=\"%s; nothing was changed\"", w.text[0] ? w.text : err_text(e));
+	else
+		log_hop(LOG_INFO, "reload", "peers=%zu", peers_count(p->peers));
+}
+
+/* --- opening, in the order in which things need each other --- */
 
 static enum err open_config(struct process *p, const struct role *r, const struct options *o, struct why *w)
 {
@@ -101,6 +129,8 @@ static enum err open_config(struct process *p, const struct role *r, const struc
 	enum err e = text_copy(p->dir, sizeof(p->dir), o->dir);
 
 	p->role = r->name;
+	p->of = r;
+	p->log = o->log;
 	p->conf = calloc(1, r->conf_size);
 	if (e || !p->conf)
 		return e ? e : ERR_NOMEM;
@@ -179,6 +209,8 @@ static enum err open_services(struct process *p, const struct role *r, struct wh
 	snprintf(db, sizeof(db), "%s/%s.db", p->dir, r->name);
 	snprintf(agent, sizeof(agent), "usher-%s/%s", r->name, USHER_VERSION);
 	e = loop_new(&p->loop);
+	if (!e)
+		loop_on_reload(p->loop, reload, p);
 	if (!e)
 		e = store_open(p->loop, db, r->tables, 0, &p->store, w);
 	if (e)

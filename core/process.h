@@ -5,6 +5,7 @@
  * What every role's main.c wires. `usher-<role> DIR` reads DIR/usher.yaml and DIR/peers/, opens DIR/<role>.db, the TLS
  * key DIR/tls.key, tls.pem, roots.pem, the key file DIR/kek and, if the role signs, sign.key and sign.pem; then
  * start() opens the role's listeners. Options: --check-config, --example-config, --man, --version, --help, --log LEVEL.
+ * SIGHUP reads the config's live items and peers/ again.
  */
 #include "core/desk.h"
 #include "core/errand.h"
@@ -15,6 +16,7 @@
 #include "core/server.h"
 #include "core/store.h"
 
+struct role;
 struct process {
 	struct desk *desk;            /* first: desk handlers take any server's arg as struct process */
 	const char *role;
@@ -32,6 +34,8 @@ struct process {
 	EVP_PKEY *sign_key;
 	void *conf;                   /* the role's config record */
 	void *own;                    /* what start() made */
+	const struct role *of;
+	const char *log;              /* --log, which counts over the config's item; or NULL */
 };
 /* A listener's entry in the sub-schema `listen`: PROCESS_LISTENER(struct conf, peers, "mutual TLS: ...") */
 #define PROCESS_LISTENER(type_, name_, help_) \

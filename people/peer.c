@@ -67,6 +67,8 @@ int peer_add(struct words *w)
 		return USAGE;
 	if (!cert_role_number(w->v[1]))
 		return sorry("`%s` is no role; one of attestation registration visited hss dlusim dm factory staff", w->v[1]);
+	if (!cert_id_good(w->v[2]))
+		return sorry("`%s` is no id; letters, digits and . : _ + - only", w->v[2]);
 	snprintf(dir, sizeof(dir), "%s/peers", w->v[0]);
 	snprintf(path, sizeof(path), "%s/%s_%s.yaml", dir, w->v[1], w->v[2]);
 	snprintf(text, sizeof(text), "role: %s\nid: %s\n%s", w->v[1], w->v[2], options);

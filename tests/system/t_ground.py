@@ -10,6 +10,15 @@ with World() as w:
     w.enrol("staff", "mallory", "mallory")
     w.usher("peer", "add", "mallory", "attestation", "pki.example", "--address", "127.0.0.1:@../pki/run/ports#peers")
     assert "is not a peer here" in w.usher("--as", "mallory", "status", code=1)
+    # SIGHUP: peers are read again, while connections stay; an id names no file elsewhere
+    assert "is no id" in w.usher("peer", "add", "pki", "staff", "../mallory", code=1)
+    w.usher("peer", "add", "pki", "staff", "mallory")
+    os.kill(w.pids("pki")[0], signal.SIGHUP)
+    asks = lambda: subprocess.run([USHER, "--as", "mallory", "status"], cwd=w.dir, capture_output=True).returncode
+    w.wait("mallory is a peer", lambda: asks() == 0, 5)
+    os.unlink(w.path("pki/peers/staff_mallory.yaml"))
+    os.kill(w.pids("pki")[0], signal.SIGHUP)
+    w.wait("mallory is none any more", lambda: asks() == 1, 5)
     # an invite is for one party and one use
     invite = w.usher("ca", "invite", "registration", "901-70")
     open(w.path("reg.invite"), "w").write(invite)
