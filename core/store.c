@@ -90,16 +90,20 @@ static enum err prepare(struct tx *tx, const char *sql, sqlite3_stmt **out)
 	struct statement *c = tx->store->cache + ((uintptr_t)sql >> 3) % STATEMENTS;
 	int probes = 0;
 
-	for (; c->sql && c->sql != sql && probes < 8; probes++)
+	/* an entry of a walk that is not over is passed by: it may not be thrown out */
+	for (; c->sql && c->sql != sql && (probes < 8 || sqlite3_stmt_busy(c->stmt)); probes++) {
+		if (probes == STATEMENTS)
+			return fail(&tx->why, ERR_LIMIT, "more than %d walks inside each other", STATEMENTS);
 		c = tx->store->cache + (c - tx->store->cache + 1) % STATEMENTS;
+	}
 	if (c->sql == sql && !sqlite3_stmt_busy(c->stmt)) {
 		*out = c->stmt;
 		return OK;
 	}
-	if (c->sql && c->sql != sql)
-		sqlite3_finalize(c->stmt);
-	else if (c->sql)
+	if (c->sql == sql)
 		return fail(&tx->why, ERR_ORDER, "the same statement inside its own walk");
+	if (c->sql)
+		sqlite3_finalize(c->stmt);
 	c->sql = NULL;
 	if (sqlite3_prepare_v3(tx->store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &c->stmt, NULL) != SQLITE_OK)
 		return refused(tx, sql);
@@ -277,35 +281,33 @@ enum err tx_try(struct tx *tx, tx_fn fn, void *arg)
 		return e;
 	e = fn(tx, arg);
 	let_go(tx);
-	if (e && sql(tx->store, "ROLLBACK TO inner") != SQLITE_OK)
-		e = ERR_IO;
-	return sql(tx->store, "RELEASE inner") == SQLITE_OK ? e : ERR_IO;
+	if ((e && sql(tx->store, "ROLLBACK TO inner") != SQLITE_OK) || sql(tx->store, "RELEASE inner") != SQLITE_OK)
+		e = tx->bad = ERR_IO; /* what fn wrote may still be there: the whole transaction fails, whatever the caller does */
+	return e;
 }
 
-static void run_one(struct store *s, struct job *j)
+/* 0: it could not be undone, or SQLite has rolled back by itself (full disk, I/O): the group's transaction is no use any more. */
+static int run_one(struct store *s, struct job *j)
 {
 	struct tx *tx = &s->tx;
 
 	tx->bad = OK;
 	tx->changes = 0;
 	tx->why.text[0] = 0;
-	if (sql(s, "SAVEPOINT one") != SQLITE_OK) {
-		j->err = ERR_IO;
-		return;
-	}
+	if (sql(s, "SAVEPOINT one") != SQLITE_OK)
+		return 0;
 	j->err = j->fn(tx, j->arg);
 	let_go(tx);
 	if (!j->err)
 		j->err = tx->bad;
-	if (j->err && sql(s, "ROLLBACK TO one") != SQLITE_OK)
-		j->err = ERR_IO;
-	if (sql(s, "RELEASE one") != SQLITE_OK && !j->err)
-		j->err = ERR_IO;
+	if (sqlite3_get_autocommit(s->db) || (j->err && sql(s, "ROLLBACK TO one") != SQLITE_OK))
+		return 0;
+	return sql(s, "RELEASE one") == SQLITE_OK;
 }
 
-static void commit_failed(struct store *s, struct job *first)
+static void group_failed(struct store *s, struct job *first, const char *at)
 {
-	log_hop(LOG_ERROR, "store", "why=\"commit: %s\"", sqlite3_errmsg(s->db));
+	log_hop(LOG_ERROR, "store", "why=\"%s: %s\"", at, sqlite3_errmsg(s->db));
 	sql(s, "ROLLBACK");
 	for (struct job *j = first; j; j = j->next)
 		if (!j->err)
@@ -315,16 +317,20 @@ static void commit_failed(struct store *s, struct job *first)
 static void run_group(struct store *s, struct job *first)
 {
 	if (sql(s, "BEGIN IMMEDIATE") != SQLITE_OK) {
-		commit_failed(s, first);
+		group_failed(s, first, "begin");
 		return;
 	}
 	for (struct job *j = first; j; j = j->next)
-		run_one(s, j);
+		if (!run_one(s, j)) {
+			group_failed(s, first, "savepoint");
+			return;
+		}
 	fault_point("commit");
-	if (sql(s, "COMMIT") != SQLITE_OK)
-		commit_failed(s, first);
+	if (sql(s, "COMMIT") == SQLITE_OK)
+		s->commits++;
+	else
+		group_failed(s, first, "commit");
 	fault_point("committed");
-	s->commits++;
 }
 
 static void tell(void *arg)
@@ -418,7 +424,7 @@ void store_run(struct store *s, tx_fn fn, void *arg, store_done done)
 	if (full) {
 		j->err = ERR_LIMIT;
 		if (loop_post(s->loop, tell, j))
-			free(j);
+			tell(j); /* at once rather than never */
 	}
 }
 
@@ -549,7 +555,7 @@ enum err store_open(struct loop *l, const char *path, const struct store_schema 
 	if (sqlite3_open_v2(path && *path ? path : ":memory:", &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, NULL))
 		e = fail(w, ERR_IO, "%s: %s", path, s->db ? sqlite3_errmsg(s->db) : "out of memory");
 	else
-		e = made(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA busy_timeout=5000", w);
+		e = made(s, "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF", w);
 	if (!e)
 		e = upgrade(s, schema, w);
 	if (e) {
