@@ -294,6 +294,13 @@ enum err text_copy(char *dst, size_t cap, const char *src)
 	return text_copy_bytes(dst, cap, bytes_text(src));
 }
 
+void text_plain(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 enum err text_number(const char *text, int64_t min, int64_t max, int64_t *out)
 {
 	const char *digits = *text == '-' ? text + 1 : text;

@@ -74,6 +74,8 @@ enum err b64url_read(struct bytes text, uint8_t *dst, size_t cap, size_t *n) MUS
 /* Copies text with its NUL; ERR_LIMIT (and dst empty) if it does not fit. */
 enum err text_copy(char *dst, size_t cap, const char *src) MUST_CHECK;
 enum err text_copy_bytes(char *dst, size_t cap, struct bytes src) MUST_CHECK;   /* ERR_FORMAT on an inner NUL */
+/* Somebody else's text for people: what is not printable ASCII becomes '?'. */
+void text_plain(char *text);
 /* A whole decimal number, no sign but '-', nothing after it; ERR_FORMAT, ERR_RANGE. */
 enum err text_number(const char *text, int64_t min, int64_t max, int64_t *out) MUST_CHECK;
 int text_digits(const char *text);                          /* length if only 0-9 and not empty, else 0 */

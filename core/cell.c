@@ -34,7 +34,7 @@ static uint32_t crc32_of(const uint8_t *p, size_t n)
 	return ~crc;
 }
 
-/* One copy; ERR_MISSING: no such file, ERR_FORMAT: not whole. */
+/* One copy; ERR_MISSING: no such file, ERR_FORMAT: not whole, ERR_IO: it may be whole, and cannot be read now. */
 static enum err copy_read(const char *path, uint64_t *counter, uint8_t **content, size_t *n)
 {
 	FILE *f = fopen(path, "re");
@@ -48,14 +48,18 @@ static enum err copy_read(const char *path, uint64_t *counter, uint8_t **content
 		return errno == ENOENT ? ERR_MISSING : ERR_IO;
 	room = malloc(most);
 	got = room ? fread(room, 1, most, f) : 0;
+	if (!room)
+		e = ERR_NOMEM;
+	else if (ferror(f))
+		e = ERR_IO;
 	fclose(f);
 	if (!room)
-		return ERR_NOMEM;
+		return e;
 	r = rd_of(BYTES(room, got));
 	magic = rd_u32(&r);
 	*counter = rd_u64(&r);
 	len = rd_u32(&r);
-	if (magic == MAGIC && len <= CELL_MAX && got == HEAD + len + TAIL) {
+	if (e == ERR_FORMAT && magic == MAGIC && len <= CELL_MAX && got == HEAD + len + TAIL) {
 		struct rd tail = rd_of(BYTES(room + HEAD + len, TAIL));
 
 		if (rd_u32(&tail) == crc32_of(room, HEAD + len)) {
@@ -68,6 +72,13 @@ static enum err copy_read(const char *path, uint64_t *counter, uint8_t **content
 	secret_wipe(room, got);
 	free(room);
 	return e;
+}
+
+static void content_free(uint8_t *content, size_t n)
+{
+	if (content)
+		secret_wipe(content, n);
+	free(content);
 }
 
 static void copy_path(const struct cell *c, uint64_t counter, char path[PATH_ROOM + 4])
@@ -94,15 +105,19 @@ enum err cell_open(const char *path, struct cell **out, struct why *w)
 
 		copy_path(c, (uint64_t)i, copy);
 		found[i] = copy_read(copy, &counter, &content, &n);
+		if (found[i] == ERR_IO || found[i] == ERR_NOMEM) { /* the other copy may be older: an equipment never goes back */
+			cell_close(c);
+			return fail(w, found[i], "%s cannot be read now: %s", copy, strerror(errno));
+		}
 		if (found[i])
 			continue;
 		if (!c->content || counter > c->counter) {
-			free(c->content);
+			content_free(c->content, c->n);
 			c->content = content;
 			c->counter = counter;
 			c->n = n;
 		} else {
-			free(content);
+			content_free(content, n);
 		}
 	}
 	if (!c->content && (found[0] != ERR_MISSING || found[1] != ERR_MISSING)) {
@@ -117,9 +132,7 @@ void cell_close(struct cell *c)
 {
 	if (!c)
 		return;
-	if (c->content)
-		secret_wipe(c->content, c->n);
-	free(c->content);
+	content_free(c->content, c->n);
 	free(c);
 }
 
@@ -141,6 +154,8 @@ static enum err write_whole(const char *path, const uint8_t *p, size_t n)
 		return ERR_IO;
 	bad = write(fd, p, n) != (ssize_t)n || fsync(fd);
 	close(fd);
+	if (bad)
+		(void)!unlink(path); /* the caller is told that it is not written: it must not come up after a restart */
 	return bad ? ERR_IO : OK;
 }
 
@@ -191,9 +206,7 @@ enum err cell_write(struct cell *c, struct bytes content)
 	}
 	if (content.n)
 		memcpy(keep, content.p, content.n);
-	if (c->content)
-		secret_wipe(c->content, c->n);
-	free(c->content);
+	content_free(c->content, c->n);
 	c->content = keep;
 	c->n = content.n;
 	c->counter++;
