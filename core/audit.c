@@ -65,6 +65,14 @@ static enum err name_subjects(struct tx *tx, int64_t seq, const struct about *ab
 	return e;
 }
 
+static int printable(const char *value)
+{
+	for (; *value; value++)
+		if (*value < ' ' || *value > '~')
+			return 0;
+	return 1;
+}
+
 enum err tx_audit(struct tx *tx, const char *step, const struct about *about, const char *fmt, ...)
 {
 	char text[TEXT_MAX], subjects[ABOUT_MAX];
@@ -77,9 +85,13 @@ enum err tx_audit(struct tx *tx, const char *step, const struct about *about, co
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	text_plain(text);
 	for (const struct about *a = about; a->kind; a++)
-		if (a->value && *a->value)
+		if (a->value && *a->value) {
 			wr_printf(&w, "%s=%s\n", a->kind, a->value);
+			if (!printable(a->value)) /* a line end would name another subject */
+				wr_fail(&w, ERR_FORMAT);
+		}
 	e = wr_done(&w);
 	subjects[w.n] = 0;
 	if (!e)
@@ -158,7 +170,7 @@ static int by_seq(const void *a, const void *b)
 /* The entries of all subjects, in order, each once, the newest limit of them. */
 static enum err merge(json_t *all, int limit, json_t **out)
 {
-	size_t n = json_array_size(all), from;
+	size_t n = json_array_size(all), each = 0;
 	json_t **v = malloc((n + 1) * sizeof(*v));
 
 	*out = json_array();
@@ -169,10 +181,11 @@ static enum err merge(json_t *all, int limit, json_t **out)
 	for (size_t i = 0; i < n; i++)
 		v[i] = json_array_get(all, i);
 	qsort(v, n, sizeof(*v), by_seq);
-	from = n > (size_t)limit ? n - (size_t)limit : 0;
-	for (size_t i = from; i < n; i++)
-		if (i == from || by_seq(v + i - 1, v + i))
-			json_array_append(*out, v[i]);
+	for (size_t i = 0; i < n; i++) /* several subjects bring the same entry */
+		if (!each || by_seq(v + each - 1, v + i))
+			v[each++] = v[i];
+	for (size_t i = each > (size_t)limit ? each - (size_t)limit : 0; i < each; i++)
+		json_array_append(*out, v[i]);
 	free(v);
 	return OK;
 }

@@ -13,6 +13,7 @@
 struct about {
 	const char *kind, *value;   /* value NULL or "": left out */
 };
+/* The text is cut at 511 characters, what is not printable ASCII in it becomes '?'; in a subject's value that is ERR_FORMAT. */
 /* tx_audit(tx, "vectors", ABOUT({ "pimsi", p }, { "equipment", eq }), "gave %d vectors to %s", n, peer) */
 #define ABOUT(...) ((const struct about[]){ __VA_ARGS__, { 0 } })
 enum err tx_audit(struct tx *tx, const char *step, const struct about *about, const char *fmt, ...)
