@@ -30,7 +30,7 @@ struct place {
 	struct listener listener[LISTENERS];
 	int n;
 	pid_t pid;
-	int64_t restart_at, backoff;
+	int64_t started_at, restart_at, backoff;
 };
 struct run {
 	struct place place[DIRS];
@@ -224,6 +224,7 @@ static int place_start(const struct run *r, struct place *p)
 
 	if (pipe2(ready, O_CLOEXEC))
 		return sorry("pipe: %s", strerror(errno));
+	p->started_at = clock_mono_ms();
 	p->pid = fork();
 	if (!p->pid)
 		become(r, p, ready[1], parent);
@@ -252,6 +253,8 @@ static void died(struct run *r, pid_t pid, int status)
 		if (p->pid != pid)
 			continue;
 		p->pid = 0;
+		if (clock_mono_ms() - p->started_at > 10 * p->backoff) /* it lived: no crash loop */
+			p->backoff = 0;
 		p->backoff = p->backoff ? p->backoff * 2 : 100;
 		p->backoff = p->backoff > RESTART_MOST_MS ? RESTART_MOST_MS : p->backoff;
 		p->restart_at = clock_mono_ms() + p->backoff;
