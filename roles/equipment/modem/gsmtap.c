@@ -247,12 +247,20 @@ static void activate(void *arg)
 	m->tries = tries;
 }
 
+/* A passing trouble forbids no network (TS 24.008 10.5.5.14: network failure, congestion; 10.5.6.6: insufficient resources,
+ * temporarily out of order, network failure). */
+static int is_passing(int cause)
+{
+	return cause == 17 || cause == 22 || cause == 26 || cause == 34 || cause == 38;
+}
+
 static void refused(struct modem *m, int cause, const char *what)
 {
 	char why[96];
 
 	snprintf(why, sizeof(why), "%s: %s (cause %d)", what, gmm_cause_text(cause), cause);
-	m->frequency[m->now].forbidden_until = clock_mono_ms() + FORBIDDEN_MS;
+	if (!is_passing(cause))
+		m->frequency[m->now].forbidden_until = clock_mono_ms() + FORBIDDEN_MS;
 	give_up(m, why);
 }
 
