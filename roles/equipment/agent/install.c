@@ -83,6 +83,7 @@ void install_up(struct agent *a)
 	}
 	a->trials = 0;
 	a->failures = 0;
+	(void)!tre_home(a->tre, &a->route); /* to whom the receipt goes: after a power cut the agent knows nothing else */
 	agent_tell(a, "install", "is attached as itself through network %s; its slot is committed", a->path.plmn);
 	post(a);
 }
