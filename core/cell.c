@@ -120,7 +120,8 @@ enum err cell_open(const char *path, struct cell **out, struct why *w)
 			content_free(content, n);
 		}
 	}
-	if (!c->content && (found[0] != ERR_MISSING || found[1] != ERR_MISSING)) {
+	/* a torn first copy, alone: its write was cut, and nobody was told that it is there */
+	if (!c->content && !(found[0] == ERR_MISSING && (found[1] == ERR_MISSING || found[1] == ERR_FORMAT))) {
 		free(c);
 		return fail(w, ERR_FORMAT, "%s: no whole copy is left; restore it from a backup", path);
 	}

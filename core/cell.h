@@ -10,7 +10,7 @@
 enum { CELL_MAX = 128 * 1024 };
 
 struct cell;
-/* path.a and path.b; ERR_FORMAT if both exist and neither is whole (w says so). A new cell is empty, counter 0. */
+/* path.a and path.b; ERR_FORMAT if neither is whole (w says so). A new cell is empty, counter 0, also when its first write was cut. */
 enum err cell_open(const char *path, struct cell **out, struct why *w) MUST_CHECK;
 void cell_close(struct cell *c);
 struct bytes cell_read(const struct cell *c);      /* valid until the next write or close */

@@ -15,7 +15,7 @@ struct tre;
 /* Opens the trusted environment of the folder dir (tre.a, tre.b under the key file tre.key); made by tre_make. */
 enum err tre_open(const char *dir, struct tre **out, struct why *w) MUST_CHECK;
 void tre_close(struct tre *t);
-/* At manufacture: two new keys that never leave, a claim key, and nothing else. ERR_EXISTS. */
+/* At manufacture: two new keys that never leave, a claim key, and nothing else. The same id again: done. ERR_EXISTS: another is here. */
 enum err tre_make(const char *dir, const char *equipment, struct why *w) MUST_CHECK;
 const char *tre_equipment(const struct tre *t);
 

@@ -119,8 +119,16 @@ enum err tre_make(const char *dir, const char *equipment, struct why *w)
 
 	snprintf(path, sizeof(path), "%s/tre.key", dir);
 	e = s ? kek_create(path, w) : ERR_NOMEM;
-	if (!e)
+	if (!e || e == ERR_EXISTS) /* a key without a record: the making was cut, and begins anew */
 		e = open_cell(dir, &t, w);
+	if (!e && cell_counter(t->cell)) {
+		e = state_load(t, w);
+		if (!e && strcmp(t->state.equipment, equipment))
+			e = fail(w, ERR_EXISTS, "%s: here is %s", dir, t->state.equipment);
+		tre_close(t);
+		free(s);
+		return e;
+	}
 	if (!e)
 		e = text_copy(s->equipment, sizeof(s->equipment), equipment);
 	if (!e)
