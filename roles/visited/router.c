@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /* GSUP by range of identities (DESIGN 3, row 3): the range decides whom we ask, and whom we believe. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,24 @@ static void message(struct gsup_link *l, const struct gsup *m, void *arg)
 	attach_gsup(v, m);
 }
 
+/* Who waits for this peer's answer is told: it was asked over a link that is gone, and nobody else will answer. */
+static void down(struct gsup_link *l, void *arg)
+{
+	struct visited *v = arg;
+	const struct party *was = gsup_party(l);
+
+	for (int i = 0; i < MS_BUCKETS; i++)
+		for (struct ms *m = v->ms[i]; m; m = m->next) {
+			const struct peer *p = m->state == MS_VECTORS || m->state == MS_LOCATION ? router_peer(v, m->id) : NULL;
+			struct gsup ask = { .type = m->state == MS_VECTORS ? GSUP_SAI_REQ : GSUP_UL_REQ };
+
+			if (!p || strcmp(p->party.id, was->id) || strcmp(p->party.role, was->role))
+				continue;
+			snprintf(ask.imsi, sizeof(ask.imsi), "%.15s", m->id);
+			refuse(v, &ask, CAUSE_NETWORK_FAILURE);
+		}
+}
+
 enum err router_open(struct visited *v)
 {
 	size_t n = peers_count(v->process->peers);
@@ -70,7 +89,7 @@ enum err router_open(struct visited *v)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < n; i++) {
 		const struct peer *p = peers_at(v->process->peers, i);
-		struct gsup_client c = { p->gsup, p->party.role, p->party.id, v->process->id, { NULL, message, NULL }, v };
+		struct gsup_client c = { p->gsup, p->party.role, p->party.id, v->process->id, { NULL, message, down }, v };
 		enum err e = *p->gsup ? gsup_dial(v->process->loop, v->process->tls, &c, v->link + v->links) : OK;
 
 		if (e)
