@@ -315,7 +315,6 @@ static int may(const struct party *p, void *arg)
 
 enum err auc_serve_open(const struct auc_serve *conf, struct auc_server **out, struct why *w)
 {
-	const struct gsup_events events = { NULL, message, NULL };
 	struct auc_server *s = calloc(1, sizeof(*s));
 	struct process *p = conf->process;
 	int64_t mark = 0;
@@ -333,7 +332,8 @@ enum err auc_serve_open(const struct auc_serve *conf, struct auc_server **out, s
 		return fail(w, e, "the mark of the sequence numbers cannot be written");
 	auc_saved(s->auc, mark);
 	s->renew = timer_every(p->loop, RENEW_MS, mark_renew, s);
-	return gsup_listen(p->loop, p->tls, "gsup", conf->address, may, &events, s, &s->gsup, w);
+	return gsup_listen(p->loop, &(struct gsup_listener){ .name = "gsup", .address = conf->address, .tls = p->tls, .may = may,
+		.events = { .message = message }, .arg = s }, &s->gsup, w);
 }
 
 void auc_serve_close(struct auc_server *s)

@@ -12,6 +12,7 @@
 
 #include "core/conf.h"
 #include "core/log.h"
+#include "core/secret.h"
 #include "proto/ipa.h"
 
 enum { PING_MS = 20000, DIAL_MS = 1000, QUEUE_MAX = 1 << 20, LINKS_MAX = 1000 };
@@ -26,18 +27,16 @@ struct gsup_link {
 	struct party party;
 	char address[300], name[64];
 	int up, silent;                  /* pings without any answer */
+	struct bytes octets;             /* of the message that is being told */
 	struct gsup_events events;
 	void *arg;
 };
 struct gsup_server {
 	struct loop *loop;
-	struct tls *tls;
+	struct gsup_listener conf;       /* its texts are not kept */
 	struct evconnlistener *listener;
-	struct gsup_link *first;
+	struct gsup_link *first;         /* the newest */
 	int count;
-	int (*may)(const struct party *p, void *arg);
-	struct gsup_events events;
-	void *arg;
 };
 
 static void dial(void *arg);
@@ -90,20 +89,41 @@ static void came_up(struct gsup_link *l)
 		l->events.up(l, l->arg);
 }
 
-/* CCM (visited.md 3): the server asks who is there, the client answers, each acknowledges. */
-static void ccm(struct gsup_link *l, uint8_t type)
+/* Without TLS a peer is who it says it is, once, and in letters that a log can hold. */
+static enum err named(struct gsup_link *l, struct bytes payload)
 {
-	if (type == CCM_PING)
+	struct party p = { .role = "sgsn" };
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+
+	if (l->server->conf.tls || l->up)
+		return OK;
+	if (ipa_name_read(payload, p.id, sizeof(p.id)) || !*p.id || p.id[strspn(p.id, letters)] || !l->server->conf.may(&p, l->arg))
+		return ERR_DENIED;
+	l->party = p;
+	return OK;
+}
+
+/* CCM, as Osmocom's ends do it: the server asks who is there, the client answers, each acknowledges. 0: the link is gone. */
+static int ccm(struct gsup_link *l, struct bytes payload)
+{
+	uint8_t type = payload.p[0];
+
+	if (type == CCM_PING) {
 		say(l, CCM_PONG);
-	else if (type == CCM_ID_GET && !l->server)
+	} else if (type == CCM_ID_GET && !l->server) {
 		say(l, CCM_ID_RESP);
-	else if (type == CCM_ID_RESP && l->server)
+	} else if (type == CCM_ID_RESP && l->server) {
+		if (named(l, payload)) {
+			disconnect(l, "its IPA name (ipa-name of an SGSN) may not connect here");
+			return 0;
+		}
 		say(l, CCM_ID_ACK);
-	else if (type == CCM_ID_ACK) {
+	} else if (type == CCM_ID_ACK && *l->party.id) {
 		if (!l->server)
 			say(l, CCM_ID_ACK);
 		came_up(l);
 	}
+	return 1;
 }
 
 /* 0: the link is gone. */
@@ -113,10 +133,8 @@ static int frame(struct gsup_link *l, uint8_t proto, struct bytes payload)
 	enum err e;
 
 	l->silent = 0;
-	if (proto == IPA_CCM) {
-		ccm(l, payload.p[0]);
-		return 1;
-	}
+	if (proto == IPA_CCM)
+		return ccm(l, payload);
 	e = gsup_read(payload, &m);
 	if (e == ERR_UNSUPPORTED) {
 		log_hop(LOG_WARN, "gsup", "peer=%s/%s act=skip type=%d why=\"no message of ours\"", l->party.role, l->party.id, m.type);
@@ -127,7 +145,10 @@ static int frame(struct gsup_link *l, uint8_t proto, struct bytes payload)
 		return 0;
 	}
 	log_hop(LOG_DEBUG, "gsup", "peer=%s/%s id=%s act=\"%s\" cause=%d", l->party.role, l->party.id, m.imsi, gsup_name(m.type), m.cause);
+	l->octets = payload;
 	l->events.message(l, &m, l->arg);
+	l->octets = BYTES(NULL, 0);
+	secret_wipe(&m, sizeof(m));
 	return 1;
 }
 
@@ -149,7 +170,9 @@ static void came(struct bufferevent *bev, void *arg)
 			return;
 		}
 		evbuffer_drain(in, used);
-		if (!frame(l, proto, payload))
+		n = (size_t)frame(l, proto, payload);
+		secret_wipe(copy, used);
+		if (!n)
 			return;
 	}
 }
@@ -161,7 +184,7 @@ static enum err certified(struct gsup_link *l)
 
 	if (!l->server)
 		return OK; /* tls_connect accepts nobody else */
-	if (!ssl || tls_party(ssl, &p) || !l->server->may(&p, l->server->arg))
+	if (!ssl || tls_party(ssl, &p) || !l->server->conf.may(&p, l->arg))
 		return ERR_DENIED;
 	l->party = p;
 	return OK;
@@ -180,20 +203,17 @@ static void any_event(struct bufferevent *bev, short what, void *arg)
 		disconnect(l, "this certificate may not connect here; `usher peer add` makes it a peer");
 		return;
 	}
-	l->silent = 0;
-	timer_stop(l->timer);
-	l->timer = timer_every(l->loop, PING_MS, ping, l);
-	if (l->server)
-		say(l, CCM_ID_GET);
-	else
-		say(l, CCM_PING);
+	say(l, l->server ? CCM_ID_GET : CCM_PING);
 }
 
+/* From the first octet on: a connection or handshake that never ends ends here too. */
 static void ping(void *arg)
 {
 	struct gsup_link *l = arg;
 
-	if (l->silent++ >= 2)
+	if (!l->up)
+		disconnect(l, "no greeting in time");
+	else if (l->silent++ >= 2)
 		disconnect(l, "silent for two pings");
 	else
 		say(l, CCM_PING);
@@ -219,6 +239,8 @@ static void dial(void *arg)
 	bufferevent_openssl_set_allow_dirty_shutdown(l->bev, 1);
 	bufferevent_setcb(l->bev, came, NULL, any_event, l);
 	bufferevent_enable(l->bev, EV_READ | EV_WRITE);
+	l->silent = 0;
+	l->timer = timer_every(l->loop, PING_MS, ping, l);
 	if (bufferevent_socket_connect_hostname(l->bev, NULL, AF_UNSPEC, host, port))
 		disconnect(l, "cannot connect");
 }
@@ -259,15 +281,37 @@ void gsup_hang_up(struct gsup_link *l)
 
 /* --- server --- */
 
+/* Links that have not greeted yet are not worth more than the next one: the oldest of them leaves. */
+static void make_room(struct gsup_server *s)
+{
+	struct gsup_link *oldest = NULL;
+
+	for (struct gsup_link *l = s->first; l && s->count >= LINKS_MAX; l = l->next)
+		if (!l->up)
+			oldest = l;
+	if (oldest)
+		disconnect(oldest, "too many connections, and no greeting yet");
+}
+
+static struct bufferevent *accepted_bev(struct gsup_server *s, evutil_socket_t fd)
+{
+	SSL *ssl = s->conf.tls ? tls_accept(s->conf.tls, 1) : NULL;
+
+	if (!s->conf.tls)
+		return bufferevent_socket_new(loop_base(s->loop), fd, BEV_OPT_CLOSE_ON_FREE);
+	return ssl ? bufferevent_openssl_socket_new(loop_base(s->loop), fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE) : NULL;
+}
+
 static void accepted(struct evconnlistener *el, evutil_socket_t fd, struct sockaddr *sa, int n, void *arg)
 {
 	struct gsup_server *s = arg;
-	struct gsup_link *l = s->count < LINKS_MAX ? calloc(1, sizeof(*l)) : NULL;
-	SSL *ssl = l ? tls_accept(s->tls, 1) : NULL;
+	struct gsup_link *l;
 
 	(void)el, (void)sa, (void)n;
-	if (ssl)
-		l->bev = bufferevent_openssl_socket_new(loop_base(s->loop), fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+	make_room(s);
+	l = s->count < LINKS_MAX ? calloc(1, sizeof(*l)) : NULL;
+	if (l)
+		l->bev = accepted_bev(s, fd);
 	if (!l || !l->bev) {
 		free(l);
 		close(fd);
@@ -275,8 +319,8 @@ static void accepted(struct evconnlistener *el, evutil_socket_t fd, struct socka
 	}
 	l->loop = s->loop;
 	l->server = s;
-	l->events = s->events;
-	l->arg = s->arg;
+	l->events = s->conf.events;
+	l->arg = s->conf.arg;
 	snprintf(l->name, sizeof(l->name), "usher");
 	l->next = s->first;
 	l->back = &s->first;
@@ -284,14 +328,25 @@ static void accepted(struct evconnlistener *el, evutil_socket_t fd, struct socka
 		l->next->back = &l->next;
 	s->first = l;
 	s->count++;
-	bufferevent_openssl_set_allow_dirty_shutdown(l->bev, 1);
 	bufferevent_setcb(l->bev, came, NULL, any_event, l);
 	bufferevent_enable(l->bev, EV_READ | EV_WRITE);
-	l->timer = timer_after(s->loop, PING_MS, ping, l); /* a handshake that never ends */
+	l->timer = timer_every(s->loop, PING_MS, ping, l);
+	if (s->conf.tls)
+		bufferevent_openssl_set_allow_dirty_shutdown(l->bev, 1);
+	else
+		say(l, CCM_ID_GET);
 }
 
-enum err gsup_listen(struct loop *loop, struct tls *tls, const char *name, const char *address, int (*may)(const struct party *p, void *arg),
-	const struct gsup_events *events, void *arg, struct gsup_server **out, struct why *w)
+/* Vectors in clear: only where nobody else listens. */
+static enum err plain_address(const struct gsup_listener *c, const char *bound, struct why *w)
+{
+	if (c->tls || c->protected_wire || !strncmp(bound, "127.", 4) || !strncmp(bound, "[::1]", 5))
+		return OK;
+	return fail(w, ERR_DENIED, "listener %s: %s is not the loopback, and GSUP without TLS shows every key of a session; bind it to 127.0.0.1, or say "
+		"`%s_protected: yes` if that interface is a protected wire", c->name, bound, c->name);
+}
+
+enum err gsup_listen(struct loop *loop, const struct gsup_listener *c, struct gsup_server **out, struct why *w)
 {
 	struct gsup_server *s = calloc(1, sizeof(*s));
 	char bound[300];
@@ -300,12 +355,17 @@ enum err gsup_listen(struct loop *loop, struct tls *tls, const char *name, const
 
 	if (!s)
 		return ERR_NOMEM;
-	*s = (struct gsup_server){ .loop = loop, .tls = tls, .may = may, .events = *events, .arg = arg };
-	e = loop_socket(name, address, SOCKET_TCP, &fd, bound, sizeof(bound), w);
+	s->loop = loop;
+	s->conf = *c;
+	e = loop_socket(c->name, c->address, SOCKET_TCP, &fd, bound, sizeof(bound), w);
+	if (e)
+		fd = -1;
+	else
+		e = plain_address(c, bound, w);
 	if (!e) {
 		s->listener = evconnlistener_new(loop_base(loop), accepted, s, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
 		if (!s->listener)
-			e = fail(w, ERR_IO, "cannot listen on %s (%s)", bound, name);
+			e = fail(w, ERR_IO, "cannot listen on %s (%s)", bound, c->name);
 	}
 	if (e) {
 		if (fd >= 0)
@@ -347,24 +407,42 @@ int gsup_is_up(const struct gsup_link *l)
 	return l->up;
 }
 
-enum err gsup_send(struct gsup_link *l, const struct gsup *m)
+struct bytes gsup_octets(const struct gsup_link *l)
 {
-	uint8_t gsup[GSUP_MAX], out[GSUP_MAX + 8];
+	return l->octets;
+}
+
+void gsup_end(struct gsup_link *l, const char *why)
+{
+	disconnect(l, why);
+}
+
+enum err gsup_pass(struct gsup_link *l, struct bytes octets)
+{
+	uint8_t out[IPA_HEAD + IPA_MAX];
 	struct wr w = wr_of(out, sizeof(out));
-	size_t n = 0;
 	enum err e;
 
 	if (!l->up || !l->bev)
 		return ERR_UNAVAILABLE;
 	if (evbuffer_get_length(bufferevent_get_output(l->bev)) > QUEUE_MAX)
 		return ERR_LIMIT;
-	e = gsup_write(m, gsup, sizeof(gsup), &n);
-	if (!e)
-		e = ipa_gsup_write(BYTES(gsup, n), &w);
+	e = ipa_gsup_write(octets, &w);
 	if (!e && bufferevent_write(l->bev, w.p, w.n))
 		e = ERR_NOMEM;
+	secret_wipe(out, w.n);
+	return e;
+}
+
+enum err gsup_send(struct gsup_link *l, const struct gsup *m)
+{
+	uint8_t gsup[GSUP_MAX];
+	size_t n = 0;
+	enum err e = gsup_write(m, gsup, sizeof(gsup), &n);
+
+	if (!e)
+		e = gsup_pass(l, BYTES(gsup, n));
 	log_hop(LOG_DEBUG, "gsup", "peer=%s/%s id=%s act=\"send %s\" cause=%d", l->party.role, l->party.id, m->imsi, gsup_name(m->type), m->cause);
 	secret_wipe(gsup, sizeof(gsup));
-	secret_wipe(out, sizeof(out));
 	return e;
 }
