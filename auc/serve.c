@@ -14,13 +14,20 @@
 #include "core/log.h"
 #include "proto/gmm.h"
 
-enum { RENEW_MS = 20000 };
+enum { RENEW_MS = 20000, PEERS = 1024, OWED = 256, CAUSE_CONGESTION = 22, CANCEL_UPDATE = 0 };
 
+/* What one network may still ask for; microseconds of clock_mono_us. */
+struct budget {
+	char plmn[PLMN_TEXT];
+	int64_t vectors, resyncs;
+};
 struct auc_server {
 	struct auc_serve conf;
 	struct gsup_server *gsup;
 	struct auc *auc;
 	struct timer *renew;
+	struct budget budget[PEERS];
+	int paying, more; /* LocationCancels owed are being read; there may be new ones */
 };
 
 struct vectors_call {
@@ -28,9 +35,10 @@ struct vectors_call {
 	struct process *process;
 	char plmn[ID_MAX];
 	struct gsup in;
-	char state[16], visited[16], equipment[80];
+	char state[NUMBER_STATE], visited[PLMN_TEXT], equipment[EQUIPMENT_MAX];
 	struct auc_identity who;
-	int64_t offset;
+	int64_t offset, since, mark;
+	int again; /* the mark was renewed for it */
 	enum err found;
 };
 
@@ -38,20 +46,13 @@ struct vectors_call {
 
 static enum err mark_write(struct tx *tx, void *arg)
 {
-	int64_t *mark = arg;
-
-	return tx_do(tx, "INSERT INTO auc (one, mark) VALUES (1, :mark) ON CONFLICT (one) DO UPDATE SET mark = excluded.mark", WITH(B_INT("mark", *mark)));
+	return tx_do(tx, "UPDATE auc SET mark = :mark WHERE one = 1 AND mark < :mark", WITH(B_INT("mark", *(int64_t *)arg)));
 }
 
 struct mark {
+	int64_t mark; /* first: mark_write's */
 	struct auc_server *r;
-	int64_t mark;
 };
-
-static enum err mark_save(struct tx *tx, void *arg)
-{
-	return mark_write(tx, &((struct mark *)arg)->mark);
-}
 
 static void mark_saved(void *arg, enum err e)
 {
@@ -62,24 +63,54 @@ static void mark_saved(void *arg, enum err e)
 	free(m);
 }
 
-static void mark_renew(void *arg)
+void auc_serve_renew(struct auc_server *r)
 {
-	struct auc_server *r = arg;
-	struct mark *m = auc_wanted(r->auc, clock_now()) ? malloc(sizeof(*m)) : NULL;
+	int64_t mark = auc_wanted(r->auc, clock_now());
+	struct mark *m = mark ? malloc(sizeof(*m)) : NULL;
 
 	if (!m)
 		return;
-	*m = (struct mark){ r, auc_wanted(r->auc, clock_now()) };
-	store_run(r->conf.process->store, mark_save, m, mark_saved);
+	*m = (struct mark){ mark, r };
+	store_run(r->conf.process->store, mark_write, m, mark_saved);
 }
 
-static enum err mark_read(struct tx *tx, void *arg)
+static void renew_timer(void *arg)
 {
-	const struct row *r;
-	enum err e = tx_get(tx, "SELECT mark FROM auc WHERE one = 1", NULL, &r);
+	auc_serve_renew(arg);
+}
 
-	*(int64_t *)arg = e ? 0 : row_int(r, 0);
-	return e == ERR_MISSING ? OK : e;
+/* What the database keeps for us: the mark, and the key of the RANDs, made once. */
+struct kept {
+	const struct process *process;
+	int64_t mark;
+	struct secret key;
+};
+
+static enum err kept_make(struct tx *tx, struct kept *k)
+{
+	uint8_t wrapped[SECRET_WRAPPED];
+	enum err e = secret_random(&k->key, sizeof(k->key));
+
+	if (!e)
+		e = kek_wrap(k->process->kek, &k->key, wrapped);
+	return e ? e : tx_do(tx, "INSERT INTO auc (one, mark, rand_key) VALUES (1, 0, :key) ON CONFLICT (one) DO UPDATE SET rand_key = excluded.rand_key",
+		WITH(B_BLOB("key", BYTES_OF(wrapped))));
+}
+
+static enum err kept_read(struct tx *tx, void *arg)
+{
+	struct kept *k = arg;
+	uint8_t wrapped[SECRET_WRAPPED];
+	const struct row *r;
+	enum err e = tx_get(tx, "SELECT mark, rand_key FROM auc WHERE one = 1", NULL, &r);
+
+	if (e && e != ERR_MISSING)
+		return e;
+	k->mark = e ? 0 : row_int(r, 0);
+	if (e || !row_blob(r, 1).n)
+		return kept_make(tx, k);
+	row_octets(r, 1, wrapped, sizeof(wrapped));
+	return kek_unwrap(k->process->kek, wrapped, &k->key);
 }
 
 /* --- looking up --- */
@@ -90,31 +121,31 @@ static enum err who_read(struct tx *tx, void *arg)
 	const struct row *r;
 	uint8_t k[SECRET_WRAPPED], opc[SECRET_WRAPPED];
 
-	c->found = tx_get(tx, c->server->conf.sql_who, WITH(B_TEXT("id", c->in.imsi)), &r);
+	c->found = tx_get(tx, c->server->conf.numbers->sql.who, WITH(B_TEXT("id", c->in.imsi)), &r);
 	if (c->found)
 		return OK;
 	row_copy(r, 0, c->state, sizeof(c->state));
 	row_copy(r, 1, c->visited, sizeof(c->visited));
 	row_copy(r, 2, c->equipment, sizeof(c->equipment));
 	c->who.offset = row_int(r, 3);
-	if (!row_blob(r, 4).n)
+	c->who.since = row_int(r, 4);
+	if (!row_blob(r, 5).n)
 		return OK; /* free: no key */
-	row_octets(r, 4, k, sizeof(k));
-	row_octets(r, 5, opc, sizeof(opc));
+	row_octets(r, 5, k, sizeof(k));
+	row_octets(r, 6, opc, sizeof(opc));
 	c->found = kek_unwrap(c->process->kek, k, &c->who.k);
 	if (!c->found)
 		c->found = kek_unwrap(c->process->kek, opc, &c->who.opc);
 	return OK;
 }
 
-static uint8_t cause_of(const struct vectors_call *c)
+/* How many vectors its state allows at a time; 0: none, but the cause. */
+static int allowed(const struct vectors_call *c, uint8_t *cause)
 {
-	if (c->found)
-		return c->found == ERR_MISSING ? CAUSE_IMSI_UNKNOWN : CAUSE_NETWORK_FAILURE;
-	for (const struct auc_state *s = c->server->conf.states; s->state; s++)
-		if (!strcmp(s->state, c->state))
-			return s->cause;
-	return CAUSE_NETWORK_FAILURE;
+	const struct number_state *s = c->found ? NULL : number_state(c->server->conf.numbers, c->state);
+
+	*cause = c->found == ERR_MISSING ? CAUSE_IMSI_UNKNOWN : s ? s->cause : CAUSE_NETWORK_FAILURE;
+	return s ? s->vectors : 0;
 }
 
 static void reply(struct vectors_call *c, struct gsup *out)
@@ -124,7 +155,7 @@ static void reply(struct vectors_call *c, struct gsup *out)
 
 	memcpy(out->imsi, c->in.imsi, sizeof(out->imsi));
 	out->cn_domain = 1;
-	out->cancel_type = out->type == GSUP_CANCEL_REQ ? GSUP_CANCEL_WITHDRAW : -1;
+	out->cancel_type = -1;
 	if (l && gsup_send(l, out))
 		log_hop(LOG_WARN, "vectors", "id=%s peer=%s act=\"%s\" why=\"the link went down\"", c->in.imsi, c->plmn, gsup_name(out->type));
 }
@@ -147,34 +178,68 @@ static void refuse(struct vectors_call *c, uint8_t cause)
 
 /* --- SendAuthInfo --- */
 
+static void give(struct vectors_call *c);
+
+static enum err mark_raise(struct tx *tx, void *arg)
+{
+	return mark_write(tx, &((struct vectors_call *)arg)->mark);
+}
+
+static void mark_raised(void *arg, enum err e)
+{
+	struct vectors_call *c = arg;
+
+	if (!e)
+		auc_saved(c->server->auc, c->mark);
+	give(c);
+}
+
+/* What is given, or why not. */
+static void given(struct vectors_call *c, enum err e, struct gsup *out)
+{
+	if (e) {
+		log_hop(e == ERR_LIMIT ? LOG_WARN : LOG_ERROR, "vectors", "id=%s peer=%s why=\"%s\"", c->in.imsi, c->plmn, err_text(e));
+		refuse(c, e == ERR_LIMIT ? CAUSE_CONGESTION : CAUSE_NETWORK_FAILURE);
+		return;
+	}
+	desk_count(c->process->desk, c->server->conf.count_given, out->vectors);
+	log_hop(LOG_INFO, "vectors", "id=%s eq=%s peer=%s act=give n=%d", c->in.imsi, c->equipment, c->plmn, out->vectors);
+	reply(c, out);
+	call_end(c);
+}
+
 static void give(struct vectors_call *c)
 {
 	struct auc_server *r = c->server;
-	struct gsup out = { .type = GSUP_SAI_RES, .vectors = 1 };
-	enum err e = auc_vector(r->auc, &c->who, AUC_GSUP, clock_now(), &out.vector[0].v);
+	struct gsup out = { .type = GSUP_SAI_RES };
+	struct vector v[GSUP_VECTORS];
+	uint8_t cause;
+	enum err e;
 
-	if (!e)
-		e = secret_random(out.vector[0].sres, sizeof(out.vector[0].sres));
-	if (e == ERR_AGAIN)
-		mark_renew(r);
-	if (e) {
-		log_hop(LOG_ERROR, "vectors", "id=%s why=\"%s\"", c->in.imsi, err_text(e));
-		refuse(c, CAUSE_NETWORK_FAILURE);
+	out.vectors = allowed(c, &cause);
+	e = auc_vectors(r->auc, &c->who, AUC_GSUP, clock_now(), v, &out.vectors);
+	if (e == ERR_AGAIN && !c->again) { /* the clock ran ahead of the mark: on disk first */
+		c->again = 1;
+		c->mark = auc_wanted(r->auc, clock_now());
+		store_run(c->process->store, mark_raise, c, mark_raised);
 		return;
 	}
-	desk_count(c->process->desk, c->server->conf.count_given, 1);
-	log_hop(LOG_INFO, "vectors", "id=%s eq=%s peer=%s act=give", c->in.imsi, c->equipment, c->plmn);
-	reply(c, &out);
+	for (int i = 0; !e && i < out.vectors; i++) {
+		out.vector[i].v = v[i];
+		e = secret_random(out.vector[i].sres, sizeof(out.vector[i].sres));
+	}
+	given(c, e, &out);
+	secret_wipe(v, sizeof(v));
 	secret_wipe(&out, sizeof(out));
-	call_end(c);
 }
 
 static enum err offset_write(struct tx *tx, void *arg)
 {
 	struct vectors_call *c = arg;
-	enum err e = tx_do(tx, c->server->conf.sql_offset, WITH(B_INT("offset", c->offset), B_TEXT("id", c->in.imsi)));
+	const struct numbers *n = c->server->conf.numbers;
+	enum err e = tx_do(tx, n->sql.offset, WITH(B_INT("offset", c->offset), B_INT("since", c->since), B_TEXT("id", c->in.imsi)));
 
-	return e ? e : tx_audit(tx, "vectors", ABOUT({ c->server->conf.kind, c->in.imsi }, { "equipment", c->equipment }),
+	return e ? e : tx_audit(tx, "vectors", ABOUT({ n->kind, c->in.imsi }, { "equipment", c->equipment }),
 		"resynchronised the sequence number of %s, asked by network %s", c->in.imsi, c->plmn);
 }
 
@@ -183,63 +248,101 @@ static void offset_written(void *arg, enum err e)
 	struct vectors_call *c = arg;
 
 	c->who.offset = c->offset;
+	c->who.since = c->since;
 	if (e)
 		refuse(c, CAUSE_NETWORK_FAILURE);
 	else
 		give(c);
 }
 
+static void resync(struct vectors_call *c)
+{
+	enum err e = auc_resync(c->server->auc, &c->who, c->in.rand, c->in.auts, clock_now(), &c->offset, &c->since);
+
+	log_hop(LOG_INFO, "vectors", "id=%s peer=%s act=resync result=%s", c->in.imsi, c->plmn, err_name(e));
+	if (e)
+		refuse(c, e == ERR_LIMIT ? CAUSE_CONGESTION : CAUSE_ILLEGAL_MS);
+	else
+		store_run(c->process->store, offset_write, c, offset_written);
+}
+
 static void auth_info(void *arg, enum err e)
 {
 	struct vectors_call *c = arg;
-	struct auc_server *r = c->server;
-	uint8_t cause = e ? CAUSE_NETWORK_FAILURE : cause_of(c);
+	uint8_t cause;
+	int n = allowed(c, &cause);
 
-	if (cause) {
-		refuse(c, cause);
-	} else if (!c->in.has_auts) {
+	if (e || !n)
+		refuse(c, e ? CAUSE_NETWORK_FAILURE : cause);
+	else if (c->in.has_auts)
+		resync(c);
+	else
 		give(c);
-	} else {
-		e = auc_resync(r->auc, &c->who, c->in.rand, c->in.auts, clock_now(), &c->offset);
-		log_hop(LOG_INFO, "vectors", "id=%s peer=%s act=resync result=%s", c->in.imsi, c->plmn, err_name(e));
-		if (e)
-			refuse(c, CAUSE_ILLEGAL_MS);
-		else
-			store_run(c->process->store, offset_write, c, offset_written);
-	}
 }
 
-/* --- UpdateLocation, Purge: where a PIMSI is attached --- */
+/* The budget of a network, by the certificate's PLMN: those that may connect stand in peers/, so the table is never full. */
+static struct budget *budget_of(struct auc_server *s, const char *plmn)
+{
+	for (struct budget *b = s->budget; b < s->budget + PEERS; b++) {
+		if (!*b->plmn)
+			snprintf(b->plmn, sizeof(b->plmn), "%s", plmn);
+		if (!strcmp(b->plmn, plmn))
+			return b;
+	}
+	return s->budget + PEERS - 1;
+}
+
+/* Floods (33.102 C.2, anchors B3): a second's worth at once, then as fast as the rate. */
+static int within_budget(struct vectors_call *c)
+{
+	const struct auc_serve *conf = &c->server->conf;
+	struct budget *b = budget_of(c->server, c->plmn);
+	int64_t now = clock_mono_us();
+
+	if (c->in.has_auts && !auc_bucket(&b->resyncs, now, 1000000 / conf->resyncs, 1000000))
+		return 0;
+	return auc_bucket(&b->vectors, now, 1000000 / conf->rate, 1000000);
+}
+
+static void vectors_asked(struct vectors_call *c)
+{
+	if (within_budget(c))
+		store_run(c->process->store, who_read, c, auth_info);
+	else
+		refuse(c, CAUSE_CONGESTION);
+}
+
+/* --- UpdateLocation, Purge: where a number is attached --- */
 
 static enum err location_write(struct tx *tx, void *arg)
 {
 	struct vectors_call *c = arg;
+	const struct numbers *n = c->server->conf.numbers;
+	int moved;
+	uint8_t cause;
 	enum err e = who_read(tx, c);
 
-	if (e || c->found || cause_of(c))
+	if (e || !allowed(c, &cause))
 		return e;
-	e = tx_do(tx, c->server->conf.sql_location, WITH(B_TEXT("visited", c->plmn), B_INT("now", clock_now()), B_TEXT("id", c->in.imsi)));
-	return e ? e : tx_audit(tx, "attach", ABOUT({ c->server->conf.kind, c->in.imsi }, { "equipment", c->equipment }), "%s attached in network %s",
-		c->in.imsi, c->plmn);
+	moved = *c->visited && strcmp(c->visited, c->plmn) != 0; /* the network where it was lets go */
+	e = tx_do(tx, n->sql.location, WITH(B_TEXT("visited", c->plmn), B_TEXT("cancel", moved ? c->visited : ""), B_INT("now", clock_now()),
+		B_TEXT("id", c->in.imsi)));
+	if (moved)
+		tx_mark(tx, MARK_OWED);
+	if (!e && number_may(n, c->state, "location"))
+		return number_event(tx, n, c->in.imsi, "location", BY(c->plmn), NULL, tx_why(tx));
+	return e ? e : tx_audit(tx, "attach", ABOUT({ n->kind, c->in.imsi }, { "equipment", c->equipment }), "%s attached in network %s", c->in.imsi, c->plmn);
 }
 
 static void location_written(void *arg, enum err e)
 {
 	struct vectors_call *c = arg;
 	struct gsup isd = { .type = GSUP_ISD_REQ, .pdp_complete = 1, .pdps = 1 };
-	uint8_t cause = e ? CAUSE_NETWORK_FAILURE : cause_of(c);
+	uint8_t cause;
 
-	if (cause) {
-		refuse(c, cause);
+	if (e || !allowed(c, &cause)) {
+		refuse(c, e ? CAUSE_NETWORK_FAILURE : cause);
 		return;
-	}
-	if (*c->visited && strcmp(c->visited, c->plmn)) { /* it moved: the network where it was lets go */
-		struct vectors_call old = *c;
-		struct gsup cancel = { .type = GSUP_CANCEL_REQ };
-
-		snprintf(old.plmn, sizeof(old.plmn), "%s", c->visited);
-		reply(&old, &cancel);
-		secret_wipe(&old, sizeof(old));
 	}
 	isd.pdp[0].id = 1;
 	snprintf(isd.pdp[0].apn, sizeof(isd.pdp[0].apn), "%s", c->server->conf.apn);
@@ -259,11 +362,12 @@ static void profile_taken(struct vectors_call *c)
 static enum err purge_write(struct tx *tx, void *arg)
 {
 	struct vectors_call *c = arg;
-	enum err e = tx_do(tx, c->server->conf.sql_purge, WITH(B_TEXT("id", c->in.imsi), B_TEXT("visited", c->plmn)));
+	const struct numbers *n = c->server->conf.numbers;
+	enum err e = tx_do(tx, n->sql.detached, WITH(B_TEXT("id", c->in.imsi), B_TEXT("plmn", c->plmn)));
 
-	if (e || !tx_changes(tx))
-		return e;
-	return tx_audit(tx, "attach", ABOUT({ c->server->conf.kind, c->in.imsi }), "%s detached from network %s", c->in.imsi, c->plmn);
+	if (!e && tx_changes(tx))
+		e = tx_audit(tx, "attach", ABOUT({ n->kind, c->in.imsi }), "%s detached from network %s", c->in.imsi, c->plmn);
+	return e ? e : number_let_go(tx, n, c->in.imsi, c->plmn);
 }
 
 static void purge_written(void *arg, enum err e)
@@ -279,33 +383,143 @@ static void purge_written(void *arg, enum err e)
 	call_end(c);
 }
 
+/* --- LocationCancel: owed in the row until the network answers, over restarts of both --- */
+
+struct owed {
+	struct auc_server *server;
+	char after[DIGITS_MAX];
+	int n;
+	struct {
+		char id[DIGITS_MAX], plmn[PLMN_TEXT];
+		int held; /* elsewhere by now */
+	} row[OWED];
+};
+
+static void owed_pay(struct auc_server *s);
+
+static enum err owed_row(const struct row *r, void *arg)
+{
+	struct owed *o = arg;
+
+	row_copy(r, 0, o->row[o->n].id, sizeof(o->row[o->n].id));
+	row_copy(r, 1, o->row[o->n].plmn, sizeof(o->row[o->n].plmn));
+	o->row[o->n++].held = *row_text(r, 2) != 0;
+	return OK;
+}
+
+static enum err owed_read(struct tx *tx, void *arg)
+{
+	struct owed *o = arg;
+
+	o->n = 0;
+	return tx_each(tx, o->server->conf.numbers->sql.cancels, WITH(B_TEXT("after", o->after), B_INT("most", OWED)), owed_row, o);
+}
+
+static void owed_send(void *arg, enum err e)
+{
+	struct owed *o = arg;
+	struct auc_server *s = o->server;
+
+	for (int i = 0; !e && i < o->n; i++) {
+		struct gsup cancel = { .type = GSUP_CANCEL_REQ, .cn_domain = 1, .cancel_type = o->row[i].held ? CANCEL_UPDATE : GSUP_CANCEL_WITHDRAW };
+		struct gsup_link *l = gsup_find(s->gsup, "visited", o->row[i].plmn);
+
+		memcpy(cancel.imsi, o->row[i].id, sizeof(cancel.imsi));
+		if (!l || gsup_send(l, &cancel))
+			log_hop(LOG_WARN, "vectors", "id=%s peer=%s act=cancel why=\"no link: it is sent when the link is up\"", o->row[i].id, o->row[i].plmn);
+	}
+	if (!e && o->n == OWED) { /* the next ones */
+		memcpy(o->after, o->row[OWED - 1].id, sizeof(o->after));
+		store_run(s->conf.process->store, owed_read, o, owed_send);
+		return;
+	}
+	free(o);
+	s->paying = 0;
+	if (s->more)
+		owed_pay(s);
+}
+
+static void owed_pay(struct auc_server *s)
+{
+	struct owed *o = s->paying ? NULL : calloc(1, sizeof(*o));
+
+	s->more = s->paying; /* looked at again when this look is over */
+	if (!o)
+		return;
+	o->server = s;
+	s->paying = 1;
+	store_run(s->conf.process->store, owed_read, o, owed_send);
+}
+
+static void committed(void *arg)
+{
+	struct auc_server *s = arg;
+
+	if (store_take_mark(s->conf.process->store, MARK_OWED))
+		owed_pay(s);
+}
+
+static enum err cancelled_write(struct tx *tx, void *arg)
+{
+	struct vectors_call *c = arg;
+
+	return number_let_go(tx, c->server->conf.numbers, c->in.imsi, c->plmn);
+}
+
+static void cancelled(void *arg, enum err e)
+{
+	struct vectors_call *c = arg;
+
+	log_hop(LOG_INFO, "vectors", "id=%s peer=%s act=cancelled result=%s", c->in.imsi, c->plmn, err_name(e));
+	call_end(c);
+}
+
 /* --- the link --- */
+
+static void run(struct vectors_call *c, tx_fn fn, store_done done)
+{
+	store_run(c->process->store, fn, c, done);
+}
+
+static void location_asked(struct vectors_call *c) { run(c, location_write, location_written); }
+static void purge_asked(struct vectors_call *c) { run(c, purge_write, purge_written); }
+static void cancel_answered(struct vectors_call *c) { run(c, cancelled_write, cancelled); }
+
+static const struct {
+	uint8_t type;
+	void (*came)(struct vectors_call *c);
+} heard[] = {
+	{ GSUP_SAI_REQ, vectors_asked }, { GSUP_UL_REQ, location_asked }, { GSUP_PURGE_REQ, purge_asked }, { GSUP_ISD_RES, profile_taken },
+	{ GSUP_ISD_ERR, profile_taken }, { GSUP_CANCEL_RES, cancel_answered }, { GSUP_CANCEL_ERR, cancel_answered }, /* it does not know it */
+};
 
 static void message(struct gsup_link *l, const struct gsup *m, void *arg)
 {
 	struct auc_server *s = arg;
-	struct process *p = s->conf.process;
 	struct vectors_call *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return;
 	c->server = s;
-	c->process = p;
+	c->process = s->conf.process;
 	c->in = *m;
 	c->who.id = c->in.imsi;
 	snprintf(c->plmn, sizeof(c->plmn), "%s", gsup_party(l)->id);
-	if (m->type == GSUP_SAI_REQ)
-		store_run(p->store, who_read, c, auth_info);
-	else if (m->type == GSUP_UL_REQ)
-		store_run(p->store, location_write, c, location_written);
-	else if (m->type == GSUP_PURGE_REQ)
-		store_run(p->store, purge_write, c, purge_written);
-	else if (m->type == GSUP_ISD_RES || m->type == GSUP_ISD_ERR)
-		profile_taken(c);
-	else if (gsup_is_request(m->type))
+	for (size_t i = 0; i < sizeof(heard) / sizeof(*heard); i++)
+		if (heard[i].type == m->type) {
+			heard[i].came(c);
+			return;
+		}
+	if (gsup_is_request(m->type))
 		refuse(c, CAUSE_NETWORK_FAILURE);
 	else
 		call_end(c);
+}
+
+static void up(struct gsup_link *l, void *arg)
+{
+	(void)l;
+	owed_pay(arg);
 }
 
 static int may(const struct party *p, void *arg)
@@ -317,23 +531,26 @@ enum err auc_serve_open(const struct auc_serve *conf, struct auc_server **out, s
 {
 	struct auc_server *s = calloc(1, sizeof(*s));
 	struct process *p = conf->process;
+	struct kept kept = { .process = p };
 	int64_t mark = 0;
-	enum err e = s ? store_run_now(p->store, mark_read, &mark) : ERR_NOMEM;
+	enum err e = s ? store_run_now(p->store, kept_read, &kept) : ERR_NOMEM;
 
 	*out = s;
 	if (!e) {
 		s->conf = *conf;
-		e = auc_open(mark, &s->auc);
+		e = auc_open(kept.mark, &kept.key, &s->auc);
 	}
+	secret_wipe(&kept, sizeof(kept));
 	mark = e ? 0 : auc_wanted(s->auc, clock_now());
 	if (!e && mark)
 		e = store_run_now(p->store, mark_write, &mark);
 	if (e)
 		return fail(w, e, "the mark of the sequence numbers cannot be written");
 	auc_saved(s->auc, mark);
-	s->renew = timer_every(p->loop, RENEW_MS, mark_renew, s);
+	s->renew = timer_every(p->loop, RENEW_MS, renew_timer, s);
+	store_on_commit(p->store, committed, s);
 	return gsup_listen(p->loop, &(struct gsup_listener){ .name = "gsup", .address = conf->address, .tls = p->tls, .may = may,
-		.events = { .message = message }, .arg = s }, &s->gsup, w);
+		.events = { .up = up, .message = message }, .arg = s }, &s->gsup, w);
 }
 
 void auc_serve_close(struct auc_server *s)
@@ -349,14 +566,4 @@ void auc_serve_close(struct auc_server *s)
 struct auc *auc_serve_auc(struct auc_server *s)
 {
 	return s->auc;
-}
-
-void auc_serve_cancel(struct auc_server *s, const char *plmn, const char *id)
-{
-	struct gsup_link *l = gsup_find(s->gsup, "visited", plmn);
-	struct gsup cancel = { .type = GSUP_CANCEL_REQ, .cn_domain = 1, .cancel_type = GSUP_CANCEL_WITHDRAW };
-
-	snprintf(cancel.imsi, sizeof(cancel.imsi), "%.15s", id);
-	if (l && gsup_send(l, &cancel))
-		log_hop(LOG_WARN, "vectors", "id=%s peer=%s why=\"the cancel was not sent: the link went down\"", id, plmn);
 }

@@ -136,6 +136,8 @@ static enum err open_config(struct process *p, const struct role *r, const struc
 		return e ? e : ERR_NOMEM;
 	in_dir(p, "usher.yaml", path);
 	e = conf_read(path, p->dir, r->schema, p->conf, w);
+	if (!e && r->check)
+		e = r->check(p->conf, w);
 	if (e)
 		return e;
 	c = p->conf;

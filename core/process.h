@@ -48,6 +48,7 @@ struct role {
 	const char *about;            /* one sentence for --help */
 	const struct conf_item *schema; /* its first items are PROCESS_ITEMS(struct), whose fields stand first in the struct */
 	size_t conf_size;
+	enum err (*check)(const void *conf, struct why *w); /* what a schema cannot say; may be NULL */
 	const struct store_schema *tables;
 	const struct errand_kind *errands; /* or NULL */
 	const struct metric *metrics;

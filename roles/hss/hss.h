@@ -18,7 +18,7 @@ struct conf {
 		char peers[300], gsup[300], access[300];
 	} listen;
 	char apn[101];
-	int64_t package_life;
+	int64_t package_life, trial_notice, vectors_rate, resyncs_rate;
 	struct conf_list selector, forbidden; /* of char[PLMN_TEXT] */
 	struct conf_list open; /* of char[300] */
 };
@@ -46,10 +46,17 @@ enum err vectors_open(struct hss *h, struct why *w) MUST_CHECK;
 enum err access_open(struct hss *h, struct why *w) MUST_CHECK;
 /* install.c: step 7 */
 void install_receipt(struct ask *a, void *process);   /* POST /v1/install */
-/* pool.c: the numbers */
+/* pool.c: the numbers, their states and moves */
+extern const struct numbers imsis;
 void pool_add(struct ask *a, void *process);          /* POST /v1/pool */
+void pool_list(struct ask *a, void *process);         /* GET /v1/pool */
+void pool_show(struct ask *a, void *process);         /* GET /v1/pool/<imsi> */
+void pool_move(struct ask *a, void *process);         /* POST /v1/pool/<imsi> */
 enum err pool_status(struct tx *tx, json_t *into, void *process);
-/* In tx: the lowest allocated IMSI gets a new K and OPc and is prepared for equipment. ERR_LIMIT: none is left. */
-enum err pool_prepare(struct tx *tx, const char *equipment, char imsi[DIGITS_MAX]) MUST_CHECK;
+/* In tx: an allocated IMSI gets a new K and OPc and is prepared for equipment. ERR_LIMIT: none is left. */
+enum err pool_prepare(struct tx *tx, const char *equipment, const struct number_by *by, char imsi[DIGITS_MAX], struct why *w) MUST_CHECK;
+/* In tx: a released IMSI whose package has not been used until then (seconds since 1970) is prepared again. */
+enum err expire_later(struct tx *tx, const char *imsi, int64_t at) MUST_CHECK;
+extern const struct errand_rule expire_rules[];
 
 #endif

@@ -16,38 +16,48 @@ struct taking {
 	struct receipt r;
 	struct cms_signed by;
 	char answer[65], certificate[65], dlusim[ID_MAX];
+	int is_new; /* not told before */
 	struct why why;
 };
+
+/* The same receipt again: the same answer, whatever became of the IMSI since. */
+static enum err taken_before(struct tx *tx, const struct taking *t)
+{
+	const struct row *r;
+
+	return tx_get(tx, "SELECT 1 FROM receipt WHERE equipment = :equipment AND package = :package", WITH(B_TEXT("equipment", t->r.equipment),
+		B_TEXT("package", t->r.package)), &r);
+}
 
 static enum err receipt_write(struct tx *tx, void *arg)
 {
 	struct taking *t = arg;
 	const struct row *r;
-	char imsi[DIGITS_MAX], state[16];
-	enum err e = tx_get(tx, "SELECT s.imsi, i.state FROM sealed s JOIN booking b ON b.equipment = s.equipment JOIN imsi i ON i.imsi = s.imsi"
+	char imsi[DIGITS_MAX];
+	struct number x;
+	enum err e = taken_before(tx, t);
+
+	if (e != ERR_MISSING)
+		return e;
+	e = tx_get(tx, "SELECT s.imsi FROM sealed s JOIN booking b ON b.equipment = s.equipment JOIN imsi i ON i.imsi = s.imsi AND i.life = s.life"
 		" WHERE s.answer = :answer AND s.equipment = :equipment AND s.package_id = :package AND s.counter = :counter AND b.certificate = :certificate"
 		" AND b.dlusim = :dlusim AND b.imsi = s.imsi",
 		WITH(B_TEXT("answer", t->answer), B_TEXT("equipment", t->r.equipment), B_TEXT("package", t->r.package), B_INT("counter", t->r.counter),
 			B_TEXT("certificate", t->certificate), B_TEXT("dlusim", t->dlusim)), &r);
-
 	if (e)
 		return e == ERR_MISSING ? fail(&t->why, ERR_DENIED, "the receipt of %s is for no package of ours", t->r.equipment) : e;
 	row_copy(r, 0, imsi, sizeof(imsi));
-	row_copy(r, 1, state, sizeof(state));
-	if (!strcmp(state, "active"))
-		return OK; /* told before */
-	if (strcmp(state, "released") && strcmp(state, "trial"))
-		return fail(&t->why, ERR_ORDER, "the IMSI of %s is %s", t->r.equipment, state);
-	e = tx_do(tx, "UPDATE imsi SET state = 'active', changed_at = :now WHERE imsi = :imsi", WITH(B_INT("now", clock_now()), B_TEXT("imsi", imsi)));
-	return e ? e : tx_audit(tx, "install", ABOUT({ "imsi", imsi }, { "equipment", t->r.equipment }, { "package", t->r.package }),
-		"IMSI %s is active: %s signed the receipt of package %s", imsi, t->r.equipment, t->r.package);
+	e = number_event(tx, &imsis, imsi, "receipt", BY_ABOUT(t->r.package, { "package", t->r.package }), &x, &t->why);
+	t->is_new = !e;
+	return e ? e : tx_do(tx, "INSERT INTO receipt (equipment, package, imsi, life, taken_at) VALUES (:equipment, :package, :imsi, :life, :now)",
+		WITH(B_TEXT("equipment", t->r.equipment), B_TEXT("package", t->r.package), B_TEXT("imsi", imsi), B_INT("life", x.life), B_INT("now", clock_now())));
 }
 
 static void receipt_written(void *arg, enum err e)
 {
 	struct taking *t = arg;
 
-	desk_count(t->process->desk, COUNT_ACTIVE, !e);
+	desk_count(t->process->desk, COUNT_ACTIVE, !e && t->is_new);
 	log_hop(e ? LOG_WARN : LOG_INFO, "install", "eq=%s package=%s result=%s", t->r.equipment, t->r.package, err_name(e));
 	if (e)
 		ask_refuse(t->ask, e, "%s", t->why.text[0] ? t->why.text : "send the receipt again");

@@ -13,14 +13,24 @@ static const struct route peers_routes[] = {
 	{ "POST", "/v1/verify", WHO(DLUSIM), EVIDENCE_BODY, verify_seal },
 	{ "POST", "/v1/install", WHO(DLUSIM), EVIDENCE_BODY, install_receipt },
 	{ "POST", "/v1/pool", WHO(STAFF), JSON_BODY, pool_add },
+	{ "GET", "/v1/pool", WHO(STAFF), 0, pool_list },
+	{ "GET", "/v1/pool/*", WHO(STAFF), 0, pool_show },
+	{ "POST", "/v1/pool/*", WHO(STAFF), JSON_BODY, pool_move },
 	DESK_ROUTES,
 	{ 0 },
 };
 
+static const struct errand_kind errands[] = {
+	{ "expire", expire_rules, NULL, NULL },
+	{ 0 },
+};
 static const char tables[] =
 #include "hss.sql.h"
 	;
-static const char *const upgrades[] = { tables, NULL };
+static const char lives[] =
+#include "hss.2.sql.h"
+	;
+static const char *const upgrades[] = { tables, lives, NULL };
 static const struct store_schema schema = { upgrades };
 
 static const struct metric metrics[] = {
@@ -73,6 +83,7 @@ static const struct role hss = {
 	.schema = conf_schema,
 	.conf_size = sizeof(struct conf),
 	.tables = &schema,
+	.errands = errands,
 	.metrics = metrics,
 	.kinds = kinds,
 	.aliases = aliases,

@@ -1,129 +1,137 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* The life of an IMSI (R3, R16; DESIGN 4): its states, and who moves it from one to the next. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "auc/auc.h"
 #include "core/clock.h"
 #include "roles/hss/hss.h"
 
-enum { BLOCK_MAX = 100000 };
+static enum err key_again(struct tx *tx, struct number *x, struct why *w);
+static enum err unbook(struct tx *tx, struct number *x, struct why *w);
 
-struct block {
-	struct ask *ask;
-	struct process *process;
-	char from[DIGITS_MAX];
-	int64_t count, added, free;
+static const struct number_state states[] = {
+	{ "allocated", 0, 17, "nobody has it; the next booking takes it" },
+	{ "prepared", 0, 17, "booked for an equipment, with a key; released when that proves itself" },
+	{ "released", 1, 0, "sealed into a package; on trial when its equipment attaches with it, prepared again when the package expires" },
+	{ "trial", 1, 0, "used by its equipment; active when its receipt comes" },
+	{ "active", 5, 0, "the equipment's own" },
+	{ "suspended", 0, 17, "barred by staff until it is resumed" },
+	{ "terminated", 0, 8, "barred for ever; in quarantine when no network holds it any more" },
+	{ "quarantine", 0, 8, "barred until staff releases it into the pool" },
+	{ 0 },
+};
+#define SEALED "released IMSI {number} to {equipment} on its evidence: {by}"
+#define ACTIVE "IMSI {number} is active: {equipment} signed the receipt of package {by}"
+#define ENDED "IMSI {number} of {equipment} is terminated by {by}"
+static const struct number_move moves[] = {
+	{ "allocated", "book", "prepared", "dlusim", "subscribe", "prepared IMSI {number} and its key for {equipment}, asked by DLUSIM service {by}", NULL },
+	{ "prepared", "seal", "released", "dlusim", "verify", SEALED, NULL },
+	{ "released", "seal", "released", "dlusim", "verify", SEALED, NULL },
+	{ "trial", "seal", "released", "dlusim", "verify", SEALED, NULL },
+	{ "released", "expire", "prepared", "time", "verify", "the package of {equipment} expired unused: IMSI {number} is prepared again, with a new key", key_again },
+	{ "released", "location", "trial", "visited", "attach", "IMSI {number} is on trial: {equipment} attached in network {by}", NULL },
+	{ "released", "receipt", "active", "equipment", "install", ACTIVE, NULL },
+	{ "trial", "receipt", "active", "equipment", "install", ACTIVE, NULL },
+	{ "active", "suspend", "suspended", "staff", "pool", "IMSI {number} of {equipment} is suspended by {by}", NULL },
+	{ "suspended", "resume", "active", "staff", "pool", "IMSI {number} of {equipment} is active again, resumed by {by}", NULL },
+	{ "released", "terminate", "terminated", "staff", "pool", ENDED, NULL },
+	{ "trial", "terminate", "terminated", "staff", "pool", ENDED, NULL },
+	{ "active", "terminate", "terminated", "staff", "pool", ENDED, NULL },
+	{ "suspended", "terminate", "terminated", "staff", "pool", ENDED, NULL },
+	{ "terminated", "let-go", "quarantine", "visited", "pool", "IMSI {number} is in quarantine: no network holds it any more", NULL },
+	{ "terminated", "quarantine", "quarantine", "staff", "pool", "IMSI {number} is in quarantine, put there by {by}", NULL },
+	{ "quarantine", "release", "allocated", "staff", "pool", "IMSI {number} is in the pool again, released by {by}: {equipment} can never return with it", unbook },
+	{ "prepared", "release", "allocated", "staff", "pool", "IMSI {number} is in the pool again, released by {by}: {equipment} never had it", unbook },
+	{ 0 },
+};
+const struct numbers imsis = { "imsi", "IMSI", states, moves, NUMBER_SQL("imsi") };
+
+/* --- what else a move does --- */
+
+static enum err keys_make(struct secret *k, struct secret *opc)
+{
+	enum err e = secret_random(k, sizeof(*k));
+
+	return e ? e : secret_random(opc, sizeof(*opc));
+}
+
+static enum err key_again(struct tx *tx, struct number *x, struct why *w)
+{
+	struct secret k, opc;
+	enum err e = keys_make(&k, &opc);
+
+	(void)w;
+	if (!e)
+		e = number_key(tx, &imsis, x->id, &k, &opc);
+	secret_wipe(&k, sizeof(k));
+	secret_wipe(&opc, sizeof(opc));
+	return e;
+}
+
+static enum err unbook(struct tx *tx, struct number *x, struct why *w)
+{
+	(void)w;
+	return tx_do(tx, "DELETE FROM booking WHERE imsi = :imsi", WITH(B_TEXT("imsi", x->id)));
+}
+
+enum err pool_prepare(struct tx *tx, const char *equipment, const struct number_by *by, char imsi[DIGITS_MAX], struct why *w)
+{
+	struct secret k, opc;
+	struct number x = { .id = "" };
+	enum err e = keys_make(&k, &opc);
+
+	if (!e)
+		e = number_take(tx, &imsis, equipment, &k, &opc, "book", by, &x, w);
+	memcpy(imsi, x.id, DIGITS_MAX);
+	secret_wipe(&k, sizeof(k));
+	secret_wipe(&opc, sizeof(opc));
+	return e;
+}
+
+/* --- a package that expires unused --- */
+
+enum err expire_later(struct tx *tx, const char *imsi, int64_t at)
+{
+	enum err e = tx_errand_end(tx, "expire", imsi);
+
+	if (!e)
+		e = tx_errand_begin(tx, "expire", imsi, "waiting");
+	tx_mark(tx, MARK_DUE);
+	return e ? e : tx_do(tx, "UPDATE errand SET due = :due WHERE kind = 'expire' AND id = :id", WITH(B_INT("due", at * 1000), B_TEXT("id", imsi)));
+}
+
+static enum err expire(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
+{
+	struct number x;
+	enum err err = number_get(tx, &imsis, e->id, &x, w);
+
+	(void)event;
+	if (!err && number_may(&imsis, x.state, "expire"))
+		err = number_event(tx, &imsis, e->id, "expire", BY(""), NULL, w);
+	return err ? err : tx_errand_end(tx, "expire", e->id);
+}
+
+const struct errand_rule expire_rules[] = {
+	{ "waiting", "due", NULL, expire, "expired", NULL },
+	{ 0 },
 };
 
-static enum err number_add(struct tx *tx, const char *imsi, int64_t *added)
-{
-	enum err e = tx_do(tx, "INSERT INTO imsi (imsi, state, equipment, k, opc, auc_offset, changed_at, visited, attached_at)"
-		" VALUES (:imsi, 'allocated', '', :none, :none, 0, :now, '', 0) ON CONFLICT DO NOTHING",
-		WITH(B_TEXT("imsi", imsi), B_BLOB("none", BYTES("", 0)), B_INT("now", clock_now())));
+/* --- the duty --- */
 
-	*added += !e && tx_changes(tx);
-	return e;
-}
+void pool_add(struct ask *a, void *process) { pool_ask_add(a, process, &imsis); }
+void pool_list(struct ask *a, void *process) { pool_ask_list(a, process, &imsis); }
+void pool_show(struct ask *a, void *process) { pool_ask_show(a, process, &imsis); }
+void pool_move(struct ask *a, void *process) { pool_ask_move(a, process, &imsis); }
 
-static enum err block_write(struct tx *tx, void *arg)
-{
-	struct block *b = arg;
-	const struct row *r;
-	long long first = atoll(b->from);
-	int width = (int)strlen(b->from);
-	enum err e = OK;
-
-	b->added = 0;
-	for (int64_t i = 0; i < b->count && !e; i++) {
-		char imsi[32];
-
-		snprintf(imsi, sizeof(imsi), "%0*lld", width, first + i);
-		e = strlen(imsi) < DIGITS_MAX ? number_add(tx, imsi, &b->added) : ERR_RANGE;
-	}
-	if (!e && b->added)
-		e = tx_audit(tx, "pool", ABOUT({ "pool", b->from }), "added %lld IMSIs from %s on", (long long)b->added, b->from);
-	if (!e)
-		e = tx_get(tx, "SELECT COUNT(*) FROM imsi WHERE state = 'allocated'", NULL, &r);
-	if (!e)
-		b->free = row_int(r, 0);
-	return e;
-}
-
-static void block_done(void *arg, enum err e)
-{
-	struct block *b = arg;
-
-	if (e)
-		ask_refuse(b->ask, e, "the block %s + %lld was not added", b->from, (long long)b->count);
-	else
-		ask_reply_json(b->ask, 200, json_pack("{s:I, s:I}", "added", (json_int_t)b->added, "free", (json_int_t)b->free));
-	free(b);
-}
-
-void pool_add(struct ask *a, void *process)
-{
-	json_t *o = ask_json(a);
-	struct block *b = o ? calloc(1, sizeof(*b)) : NULL;
-	struct why w = { "out of memory" };
-	enum err e;
-
-	if (!o)
-		return;
-	e = b ? json_get_digits(o, "from", b->from, sizeof(b->from), &w) : ERR_NOMEM;
-	if (!e)
-		e = json_get_number(o, "count", 1, BLOCK_MAX, &b->count, &w);
-	json_decref(o);
-	if (e) {
-		free(b);
-		ask_refuse(a, e, "%s", w.text);
-		return;
-	}
-	b->ask = a;
-	b->process = process;
-	store_run(b->process->store, block_write, b, block_done);
-}
-
-static enum err state_row(const struct row *r, void *arg)
-{
-	return json_object_set_new(arg, row_text(r, 0), json_integer(row_int(r, 1))) ? ERR_NOMEM : OK;
-}
-
+/* An equipment on trial for longer than a package lives, and no receipt: shown, and nothing by itself (DESIGN 4). */
 enum err pool_status(struct tx *tx, json_t *into, void *process)
 {
-	json_t *states = json_object();
-	enum err e = tx_each(tx, "SELECT state, COUNT(*) FROM imsi GROUP BY state ORDER BY state", NULL, state_row, states);
-
-	(void)process;
-	return json_object_set_new(into, "imsi", states) ? ERR_NOMEM : e;
-}
-
-static enum err keys_make(const struct process *p, uint8_t k[SECRET_WRAPPED], uint8_t opc[SECRET_WRAPPED])
-{
-	struct order_keys keys;
-	enum err e = secret_random(&keys, sizeof(keys));
-
-	if (!e)
-		e = kek_wrap(p->kek, &keys.k, k);
-	if (!e)
-		e = kek_wrap(p->kek, &keys.opc, opc);
-	secret_wipe(&keys, sizeof(keys));
-	return e;
-}
-
-enum err pool_prepare(struct tx *tx, const char *equipment, char imsi[DIGITS_MAX])
-{
-	uint8_t k[SECRET_WRAPPED], opc[SECRET_WRAPPED];
+	const struct conf *c = ((struct process *)process)->conf;
 	const struct row *r;
-	int64_t now = clock_now();
-	enum err e = tx_get(tx, "SELECT imsi FROM imsi WHERE state = 'allocated' ORDER BY imsi LIMIT 1", NULL, &r);
+	enum err e = tx_get(tx, "SELECT COUNT(*) FROM imsi WHERE state = 'trial' AND changed_at <= :since", WITH(B_INT("since", clock_now() - c->trial_notice)), &r);
 
-	if (e)
-		return e == ERR_MISSING ? fail(tx_why(tx), ERR_LIMIT, "no IMSI is left; add numbers with `usher pool add hss`") : e;
-	row_copy(r, 0, imsi, DIGITS_MAX);
-	e = keys_make(store_owner(tx), k, opc);
-	return e ? e : tx_do(tx, "UPDATE imsi SET state = 'prepared', equipment = :equipment, k = :k, opc = :opc, auc_offset = :offset,"
-		" changed_at = :now, visited = '', attached_at = 0 WHERE imsi = :imsi",
-		WITH(B_TEXT("equipment", equipment), B_BLOB("k", BYTES_OF(k)), B_BLOB("opc", BYTES_OF(opc)), B_INT("offset", auc_offset_new(now)),
-			B_INT("now", now), B_TEXT("imsi", imsi)));
+	if (!e && row_int(r, 0) && json_object_set_new(into, "attention", json_sprintf("%lld IMSIs are on trial without a receipt for too long:"
+		" `usher imsi list --state trial` shows them", (long long)row_int(r, 0))))
+		e = ERR_NOMEM;
+	return e ? e : pool_tell(tx, &imsis, into);
 }

@@ -33,8 +33,10 @@ void subscribe_signer(struct ask *a, void *process)
 	ask_reply_json(a, 200, json_pack("{s:s}", "signer", h->signer_hash));
 }
 
-/* One IMSI per equipment: a later claim of the same equipment keeps it, and only the booking changes. */
-static enum err book_again(struct tx *tx, struct booking *b, int64_t had)
+static enum err book_new(struct tx *tx, struct booking *b);
+
+/* One IMSI per equipment: a later claim of the same equipment keeps it, unless its life is over, and only the booking changes. */
+static enum err book_again(struct tx *tx, struct booking *b, int64_t had, int ended)
 {
 	enum err e;
 
@@ -42,6 +44,10 @@ static enum err book_again(struct tx *tx, struct booking *b, int64_t had)
 		return fail(&b->why, ERR_CONFLICT, "%s is booked with serial %lld", b->equipment, (long long)had);
 	if (b->serial == had)
 		return OK;
+	if (ended) {
+		e = tx_do(tx, "DELETE FROM booking WHERE equipment = :equipment", WITH(B_TEXT("equipment", b->equipment)));
+		return e ? e : book_new(tx, b);
+	}
 	e = tx_do(tx, "UPDATE booking SET registration = :registration, certificate = :certificate, owner = :owner, serial = :serial,"
 		" dlusim = :dlusim WHERE equipment = :equipment",
 		WITH(B_TEXT("registration", b->registration), B_TEXT("certificate", b->certificate), B_TEXT("owner", b->owner),
@@ -53,26 +59,24 @@ static enum err book_again(struct tx *tx, struct booking *b, int64_t had)
 static enum err book_new(struct tx *tx, struct booking *b)
 {
 	char imsi[DIGITS_MAX];
-	enum err e = pool_prepare(tx, b->equipment, imsi);
+	enum err e = pool_prepare(tx, b->equipment, BY_ABOUT(b->dlusim, { "certificate", b->certificate }, { "owner", b->owner }), imsi, &b->why);
 
-	if (!e)
-		e = tx_do(tx, "INSERT INTO booking (equipment, imsi, registration, certificate, owner, serial, dlusim, booked_at)"
+	return e ? e : tx_do(tx, "INSERT INTO booking (equipment, imsi, registration, certificate, owner, serial, dlusim, booked_at)"
 			" VALUES (:equipment, :imsi, :registration, :certificate, :owner, :serial, :dlusim, :now)",
 			WITH(B_TEXT("equipment", b->equipment), B_TEXT("imsi", imsi), B_TEXT("registration", b->registration),
 				B_TEXT("certificate", b->certificate), B_TEXT("owner", b->owner), B_INT("serial", b->serial), B_TEXT("dlusim", b->dlusim),
 				B_INT("now", clock_now())));
-	return e ? e : tx_audit(tx, "subscribe", ABOUT({ "imsi", imsi }, { "equipment", b->equipment }, { "certificate", b->certificate },
-		{ "owner", b->owner }), "prepared IMSI %s and its key for %s, asked by DLUSIM service %s", imsi, b->equipment, b->dlusim);
 }
 
 static enum err book_write(struct tx *tx, void *arg)
 {
 	struct booking *b = arg;
 	const struct row *r;
-	enum err e = tx_get(tx, "SELECT serial FROM booking WHERE equipment = :equipment", WITH(B_TEXT("equipment", b->equipment)), &r);
+	enum err e = tx_get(tx, "SELECT b.serial, i.state IN ('terminated', 'quarantine') FROM booking b JOIN imsi i ON i.imsi = b.imsi"
+		" WHERE b.equipment = :equipment", WITH(B_TEXT("equipment", b->equipment)), &r);
 
 	if (!e)
-		e = book_again(tx, b, row_int(r, 0));
+		e = book_again(tx, b, row_int(r, 0), (int)row_int(r, 1));
 	else if (e == ERR_MISSING)
 		e = book_new(tx, b);
 	if (e && !b->why.text[0])

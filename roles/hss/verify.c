@@ -149,26 +149,25 @@ static enum err booking_check(struct tx *tx, struct seal *s, char imsi[DIGITS_MA
 	return OK;
 }
 
-static enum err keys_get(struct tx *tx, const char *imsi, struct minimal *m, char state[16])
+static enum err keys_get(struct tx *tx, const char *imsi, struct minimal *m)
 {
 	const struct process *p = store_owner(tx);
 	uint8_t k[SECRET_WRAPPED], opc[SECRET_WRAPPED];
 	const struct row *r;
-	enum err e = tx_get(tx, "SELECT state, k, opc FROM imsi WHERE imsi = :imsi", WITH(B_TEXT("imsi", imsi)), &r);
+	enum err e = tx_get(tx, "SELECT k, opc FROM imsi WHERE imsi = :imsi", WITH(B_TEXT("imsi", imsi)), &r);
 
 	if (e)
 		return e;
-	row_copy(r, 0, state, 16);
-	row_octets(r, 1, k, sizeof(k));
-	row_octets(r, 2, opc, sizeof(opc));
+	row_octets(r, 0, k, sizeof(k));
+	row_octets(r, 1, opc, sizeof(opc));
 	e = kek_unwrap(p->kek, k, &m->k);
 	return e ? e : kek_unwrap(p->kek, opc, &m->opc);
 }
 
-/* ICCID (ITU-T E.118): 89, the country's and operator's digits, the IMSI's last nine, and the Luhn digit. */
-static void iccid_make(const char *imsi, char dst[24])
+/* ICCID (ITU-T E.118): 89, the country's and operator's digits, how often the IMSI was given before, its last nine, the Luhn digit. */
+static void iccid_make(const char *imsi, int64_t life, char dst[24])
 {
-	int sum = 0, n = snprintf(dst, 24, "89%.5s000%s", imsi, imsi + strlen(imsi) - 9);
+	int sum = 0, n = snprintf(dst, 24, "89%.5s%03d%s", imsi, (int)((life - 1) % 1000), imsi + strlen(imsi) - 9);
 
 	for (int i = n - 1, twice = 1; i >= 0; i--, twice = !twice) {
 		int d = (dst[i] - '0') << twice;
@@ -186,17 +185,14 @@ static enum err plmns_copy(const struct conf_list *from, struct plmns *to)
 	return OK;
 }
 
-static enum err profile_seal(struct tx *tx, struct seal *s, const char *imsi, struct profile *p)
+static enum err profile_seal(struct tx *tx, struct seal *s, const char *imsi, int64_t life, struct profile *p)
 {
 	struct hss *h = s->process->own;
 	const struct conf *c = s->process->conf;
 	uint8_t *signed_der = NULL;
 	size_t len = 0;
-	char state[16];
-	enum err e = keys_get(tx, imsi, &p->minimal, state);
+	enum err e = keys_get(tx, imsi, &p->minimal);
 
-	if (!e && strcmp(state, "prepared") && strcmp(state, "released") && strcmp(state, "trial"))
-		e = fail(&s->why, ERR_DENIED, "the IMSI of %s is %s", s->d.equipment, state);
 	if (!e)
 		e = text_copy(p->operator, sizeof(p->operator), s->process->id);
 	memcpy(p->equipment, s->d.equipment, sizeof(p->equipment));
@@ -207,7 +203,7 @@ static enum err profile_seal(struct tx *tx, struct seal *s, const char *imsi, st
 	p->counter = s->counter;
 	p->expiry = s->expires;
 	snprintf(p->minimal.imsi, sizeof(p->minimal.imsi), "%s", imsi);
-	iccid_make(imsi, p->minimal.iccid);
+	iccid_make(imsi, life, p->minimal.iccid);
 	p->minimal.algorithm = 1;
 	p->minimal.home.n = 1;
 	if (!e)
@@ -239,12 +235,29 @@ static enum err next_counter(struct tx *tx, struct seal *s)
 	return e ? e : hex_of(BYTES_OF(random), s->package_id, sizeof(s->package_id));
 }
 
+/* The IMSI moves first: what may not be released is never sealed. */
+static enum err package_make(struct tx *tx, struct seal *s, const char *imsi, struct number *x)
+{
+	struct profile *p = calloc(1, sizeof(*p));
+	char what[JOB_MAX + 40];
+	enum err e;
+
+	snprintf(what, sizeof(what), "package %s, counter %lld", s->package_id, (long long)s->counter);
+	e = p ? number_event(tx, &imsis, imsi, "seal", BY_ABOUT(what, { "package", s->package_id }), x, &s->why) : ERR_NOMEM;
+	if (!e)
+		e = profile_seal(tx, s, imsi, x->life, p);
+	if (p)
+		secret_wipe(p, sizeof(*p));
+	free(p);
+	return e;
+}
+
 static enum err seal_write(struct tx *tx, void *arg)
 {
 	struct seal *s = arg;
 	const struct conf *c = s->process->conf;
-	struct profile *p;
 	char imsi[DIGITS_MAX];
+	struct number x;
 	enum err e = repeated(tx, s);
 
 	if (e != ERR_MISSING)
@@ -253,21 +266,14 @@ static enum err seal_write(struct tx *tx, void *arg)
 	if (!e)
 		e = next_counter(tx, s);
 	s->expires = clock_now() + c->package_life;
-	p = e ? NULL : calloc(1, sizeof(*p));
 	if (!e)
-		e = p ? profile_seal(tx, s, imsi, p) : ERR_NOMEM;
-	if (p)
-		secret_wipe(p, sizeof(*p));
-	free(p);
+		e = package_make(tx, s, imsi, &x);
 	if (!e)
-		e = tx_do(tx, "INSERT INTO sealed (answer, equipment, imsi, package_id, counter, der, sealed_at, expires_at) VALUES (:answer, :equipment, :imsi,"
-			" :id, :counter, :der, :now, :expires)",
-			WITH(B_TEXT("answer", s->id), B_TEXT("equipment", s->d.equipment), B_TEXT("imsi", imsi), B_TEXT("id", s->package_id),
+		e = tx_do(tx, "INSERT INTO sealed (answer, equipment, imsi, life, package_id, counter, der, sealed_at, expires_at) VALUES (:answer, :equipment,"
+			" :imsi, :life, :id, :counter, :der, :now, :expires)",
+			WITH(B_TEXT("answer", s->id), B_TEXT("equipment", s->d.equipment), B_TEXT("imsi", imsi), B_INT("life", x.life), B_TEXT("id", s->package_id),
 				B_INT("counter", s->counter), B_BLOB("der", BYTES(s->package, s->n)), B_INT("now", clock_now()), B_INT("expires", s->expires)));
-	if (!e)
-		e = tx_do(tx, "UPDATE imsi SET state = 'released', changed_at = :now WHERE imsi = :imsi", WITH(B_INT("now", clock_now()), B_TEXT("imsi", imsi)));
-	return e ? e : tx_audit(tx, "verify", ABOUT({ "imsi", imsi }, { "equipment", s->d.equipment }, { "package", s->package_id }),
-		"released IMSI %s to %s on its evidence: package %s, counter %lld", imsi, s->d.equipment, s->package_id, (long long)s->counter);
+	return e ? e : expire_later(tx, imsi, s->expires);
 }
 
 static void seal_done(void *arg, enum err e)

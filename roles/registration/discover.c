@@ -30,7 +30,7 @@ struct discover_call {
 	struct digest d;
 	struct auc_identity who;
 	char state[16], visited[16], certificate[65];
-	int64_t attached_at, offset;
+	int64_t attached_at, offset, since;
 	struct discover_answer answer;
 	int routed;
 	enum err found;
@@ -96,7 +96,7 @@ static enum err who_read(struct tx *tx, void *arg)
 
 	memset(&c->answer, 0, sizeof(c->answer));
 	c->routed = 0;
-	c->found = tx_get(tx, "SELECT p.state, p.visited, p.attached_at, p.auc_offset, p.equipment, p.k, p.opc, e.certificate FROM pimsi p"
+	c->found = tx_get(tx, "SELECT p.state, p.visited, p.attached_at, p.auc_offset, p.equipment, p.k, p.opc, e.certificate, p.auc_since FROM pimsi p"
 		" JOIN equipment e ON e.equipment = p.equipment WHERE p.pimsi = :pimsi", WITH(B_TEXT("pimsi", c->d.username)), &r);
 	if (c->found)
 		return OK;
@@ -108,6 +108,7 @@ static enum err who_read(struct tx *tx, void *arg)
 	row_octets(r, 5, k, sizeof(k));
 	row_octets(r, 6, opc, sizeof(opc));
 	row_copy(r, 7, c->certificate, sizeof(c->certificate));
+	c->who.since = row_int(r, 8);
 	e = kek_unwrap(c->process->kek, k, &c->who.k);
 	if (!e)
 		e = kek_unwrap(c->process->kek, opc, &c->who.opc);
@@ -126,8 +127,9 @@ static void challenge(struct discover_call *c)
 	struct digest d = { .username = "" };
 	uint8_t nonce[32];
 	char line[DIGEST_LINE];
-	struct vector v;
-	enum err e = auc_vector(auc_serve_auc(r->vectors), &c->who, AUC_DISCOVER, clock_now(), &v);
+	struct vector v = { .rand = { 0 } };
+	int n = 1;
+	enum err e = auc_vectors(auc_serve_auc(r->vectors), &c->who, AUC_DISCOVER, clock_now(), &v, &n);
 
 	memcpy(nonce, v.rand, 16);
 	memcpy(nonce + 16, v.autn, 16);
@@ -147,7 +149,9 @@ static void challenge(struct discover_call *c)
 		ask_add(c->ask, "WWW-Authenticate", line);
 		ask_refuse_as(c->ask, 401, ERR_AUTH, "answer the challenge with the PIMSI's AKA");
 	} else {
-		ask_refuse_as(c->ask, 503, e, "no vector for now");
+		if (e == ERR_AGAIN)
+			auc_serve_renew(r->vectors);
+		ask_refuse_as(c->ask, 503, e, "no vector for now: ask again in a minute");
 	}
 	secret_wipe(&v, sizeof(v));
 	call_end(c);
@@ -236,7 +240,7 @@ static int response_right(struct discover_call *c, struct open_nonce *o)
 static enum err offset_write(struct tx *tx, void *arg)
 {
 	struct discover_call *c = arg;
-	enum err e = tx_do(tx, "UPDATE pimsi SET auc_offset = :offset WHERE pimsi = :pimsi", WITH(B_INT("offset", c->offset), B_TEXT("pimsi", c->d.username)));
+	enum err e = tx_do(tx, pimsis.sql.offset, WITH(B_INT("offset", c->offset), B_INT("since", c->since), B_TEXT("id", c->d.username)));
 
 	return e ? e : tx_audit(tx, "discover", ABOUT({ "pimsi", c->d.username }, { "equipment", c->answer.equipment }),
 		"resynchronised the sequence number of %s", c->d.username);
@@ -247,6 +251,7 @@ static void offset_written(void *arg, enum err e)
 	struct discover_call *c = arg;
 
 	c->who.offset = c->offset;
+	c->who.since = c->since;
 	if (e) {
 		ask_refuse(c->ask, ERR_UNAVAILABLE, "ask again");
 		call_end(c);
@@ -266,7 +271,7 @@ static void resync(struct discover_call *c, struct open_nonce *o)
 	if (!e && (n != sizeof(auts) || strcmp(o->pimsi, c->d.username) || strcmp(o->nonce, c->d.nonce)))
 		e = ERR_AUTH;
 	if (!e)
-		e = auc_resync(auc_serve_auc(r->vectors), &c->who, o->rand, auts, clock_now(), &c->offset);
+		e = auc_resync(auc_serve_auc(r->vectors), &c->who, o->rand, auts, clock_now(), &c->offset, &c->since);
 	secret_wipe(o, sizeof(*o));
 	if (!e) {
 		store_run(c->process->store, offset_write, c, offset_written);
@@ -281,9 +286,9 @@ static void who_known(void *arg, enum err e)
 	struct discover_call *c = arg;
 	struct registration *r = c->process->own;
 	struct open_nonce *o = slot_of(r->discover_state, c->d.username);
-	int live = !strcmp(c->state, "bound") || !strcmp(c->state, "routed") || !strcmp(c->state, "used");
+	const struct number_state *s = number_state(&pimsis, c->state);
 
-	if (e || c->found || !live) {
+	if (e || c->found || !s || !s->vectors) {
 		ask_refuse_as(c->ask, e ? 503 : 403, ERR_DENIED, "%s is no PIMSI that may ask here", c->d.username);
 		call_end(c);
 	} else if (*c->d.auts) {

@@ -22,37 +22,45 @@ struct taking {
 	struct why why;
 };
 
-static enum err retire_later(struct tx *tx, const char *pimsi)
+enum err retire_later(struct tx *tx, const char *pimsi, int64_t from)
 {
 	const struct process *p = store_owner(tx);
 	const struct conf *c = p->conf;
-	enum err e = tx_errand_begin(tx, "retire", pimsi, "waiting");
+	enum err e = tx_errand_end(tx, "retire", pimsi);
 
+	if (!e)
+		e = tx_errand_begin(tx, "retire", pimsi, "waiting");
 	tx_mark(tx, MARK_DUE);
-	return e ? e : tx_do(tx, "UPDATE errand SET due = :due WHERE kind = 'retire' AND id = :id", WITH(B_INT("due", clock_now_ms() + c->grace * 1000),
+	return e ? e : tx_do(tx, "UPDATE errand SET due = :due WHERE kind = 'retire' AND id = :id", WITH(B_INT("due", (from + c->grace) * 1000),
 		B_TEXT("id", pimsi)));
+}
+
+/* The same receipt again: the same answer, whatever became of the PIMSI since. */
+static enum err taken_before(struct tx *tx, const struct taking *t)
+{
+	const struct row *r;
+
+	return tx_get(tx, "SELECT 1 FROM receipt WHERE equipment = :equipment AND package = :package AND pimsi = :pimsi",
+		WITH(B_TEXT("equipment", t->r.equipment), B_TEXT("package", t->r.package), B_TEXT("pimsi", t->r.pimsi)), &r);
 }
 
 static enum err receipt_write(struct tx *tx, void *arg)
 {
 	struct taking *t = arg;
+	struct number x;
 	const struct row *r;
-	char state[16];
-	enum err e = tx_get(tx, "SELECT p.state FROM pimsi p JOIN equipment e ON e.equipment = p.equipment WHERE p.pimsi = :pimsi AND p.equipment = :equipment"
-		" AND e.certificate = :certificate", WITH(B_TEXT("pimsi", t->r.pimsi), B_TEXT("equipment", t->r.equipment), B_TEXT("certificate", t->certificate)), &r);
+	enum err e = taken_before(tx, t);
 
+	if (e != ERR_MISSING)
+		return e;
+	e = tx_get(tx, "SELECT 1 FROM pimsi p JOIN equipment e ON e.equipment = p.equipment WHERE p.pimsi = :pimsi AND p.equipment = :equipment"
+		" AND e.certificate = :certificate", WITH(B_TEXT("pimsi", t->r.pimsi), B_TEXT("equipment", t->r.equipment), B_TEXT("certificate", t->certificate)), &r);
 	if (e)
 		return e == ERR_MISSING ? fail(&t->why, ERR_DENIED, "PIMSI %s is not bound to %s with this certificate", t->r.pimsi, t->r.equipment) : e;
-	row_copy(r, 0, state, sizeof(state));
-	if (!strcmp(state, "used") || !strcmp(state, "retired"))
-		return OK; /* told before */
-	if (strcmp(state, "routed"))
-		return fail(&t->why, ERR_ORDER, "PIMSI %s is %s", t->r.pimsi, state);
-	e = tx_do(tx, "UPDATE pimsi SET state = 'used', changed_at = :now WHERE pimsi = :pimsi", WITH(B_INT("now", clock_now()), B_TEXT("pimsi", t->r.pimsi)));
-	if (!e)
-		e = retire_later(tx, t->r.pimsi);
-	return e ? e : tx_audit(tx, "install", ABOUT({ "pimsi", t->r.pimsi }, { "equipment", t->r.equipment }),
-		"%s has its own USIM of operator %s; PIMSI %s is used, and will be retired", t->r.equipment, t->r.operator, t->r.pimsi);
+	e = number_event(tx, &pimsis, t->r.pimsi, "receipt", BY(t->r.operator), &x, &t->why);
+	return e ? e : tx_do(tx, "INSERT INTO receipt (equipment, package, pimsi, life, operator, taken_at) VALUES (:equipment, :package, :pimsi, :life,"
+		" :operator, :now)", WITH(B_TEXT("equipment", t->r.equipment), B_TEXT("package", t->r.package), B_TEXT("pimsi", t->r.pimsi), B_INT("life", x.life),
+			B_TEXT("operator", t->r.operator), B_INT("now", clock_now())));
 }
 
 static void receipt_written(void *arg, enum err e)
@@ -104,16 +112,13 @@ void install_receipt(struct ask *a, void *process)
 
 static enum err retire(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
 {
-	const struct row *r;
-	char equipment[EQUIPMENT_MAX];
-	enum err err = tx_get(tx, "SELECT equipment FROM pimsi WHERE pimsi = :pimsi AND state = 'used'", WITH(B_TEXT("pimsi", e->id)), &r);
+	struct number x;
+	enum err err = number_get(tx, &pimsis, e->id, &x, w);
 
-	(void)event, (void)w;
-	if (err)
-		return err == ERR_MISSING ? OK : err;
-	row_copy(r, 0, equipment, sizeof(equipment));
-	err = tx_do(tx, "UPDATE pimsi SET state = 'retired', changed_at = :now WHERE pimsi = :pimsi", WITH(B_INT("now", clock_now()), B_TEXT("pimsi", e->id)));
-	return err ? err : tx_audit(tx, "install", ABOUT({ "pimsi", e->id }, { "equipment", equipment }), "PIMSI %s is retired: its grace is over", e->id);
+	(void)event;
+	if (!err && number_may(&pimsis, x.state, "grace")) /* not blocked meanwhile: unblocked, it comes back here */
+		err = number_event(tx, &pimsis, e->id, "grace", BY(""), NULL, w);
+	return err ? err : tx_errand_end(tx, "retire", e->id);
 }
 
 const struct errand_rule retire_rules[] = {

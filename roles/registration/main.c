@@ -14,6 +14,9 @@ static const struct route peers_routes[] = {
 	{ "POST", "/v1/subscribe", WHO(DLUSIM), JSON_BODY, subscribe_claim },
 	{ "POST", "/v1/install", WHO(DLUSIM), OBJECT_BODY, install_receipt },
 	{ "POST", "/v1/pool", WHO(STAFF), JSON_BODY, pool_add },
+	{ "GET", "/v1/pool", WHO(STAFF), 0, pool_list },
+	{ "GET", "/v1/pool/*", WHO(STAFF), 0, pool_show },
+	{ "POST", "/v1/pool/*", WHO(STAFF), JSON_BODY, pool_move },
 	DESK_ROUTES,
 	{ 0 },
 };
@@ -30,7 +33,10 @@ static const struct errand_kind errands[] = {
 static const char tables[] =
 #include "registration.sql.h"
 	;
-static const char *const upgrades[] = { tables, NULL };
+static const char lives[] =
+#include "registration.2.sql.h"
+	;
+static const char *const upgrades[] = { tables, lives, NULL };
 static const struct store_schema schema = { upgrades };
 
 static const struct metric metrics[] = {
@@ -91,6 +97,7 @@ static const struct role registration = {
 	.name = "registration",
 	.about = "issues PIMSIs, routes equipments to the operator their owner chose, answers vectors and discover",
 	.schema = conf_schema,
+	.check = conf_check,
 	.conf_size = sizeof(struct conf),
 	.tables = &schema,
 	.errands = errands,

@@ -46,7 +46,7 @@ static enum err keys_seal(const struct order_keys *keys, EVP_PKEY *to, struct or
 	return e;
 }
 
-static enum err order_make(struct tx *tx, struct batch *b, const struct wish *w, struct order *o)
+static enum err order_make(struct tx *tx, struct batch *b, const struct wish *w, struct order *o, struct number *x)
 {
 	const struct conf *c = b->process->conf;
 	struct order_keys keys;
@@ -54,10 +54,11 @@ static enum err order_make(struct tx *tx, struct batch *b, const struct wish *w,
 
 	memset(o, 0, sizeof(*o));
 	if (!e)
-		e = pool_issue(tx, w->equipment, &keys, o->pimsi);
+		e = number_take(tx, &pimsis, w->equipment, &keys.k, &keys.opc, "issue", BY_ABOUT(b->maker, { "order", b->id }), x, tx_why(tx));
 	if (!e)
 		e = keys_seal(&keys, w->key, o);
 	secret_wipe(&keys, sizeof(keys));
+	memcpy(o->pimsi, x->id, sizeof(o->pimsi));
 	snprintf(o->equipment, sizeof(o->equipment), "%s", w->equipment);
 	o->algorithm = 1;
 	if (!e)
@@ -75,19 +76,17 @@ static enum err item_write(struct tx *tx, struct batch *b, size_t n)
 {
 	const struct registration *own = b->process->own;
 	struct order o;
+	struct number x = { .id = "" };
 	uint8_t *der = NULL;
 	size_t len = 0;
-	enum err e = order_make(tx, b, b->wish + n, &o);
+	enum err e = order_make(tx, b, b->wish + n, &o, &x);
 
 	if (!e)
 		e = cms_sign(OBJECT_ORDER, &o, &own->signer, &der, &len);
 	if (!e)
-		e = tx_do(tx, "INSERT INTO batch_item (maker, id, n, equipment, pimsi, der) VALUES (:maker, :id, :n, :equipment, :pimsi, :der)",
+		e = tx_do(tx, "INSERT INTO batch_item (maker, id, n, equipment, pimsi, life, der) VALUES (:maker, :id, :n, :equipment, :pimsi, :life, :der)",
 			WITH(B_TEXT("maker", b->maker), B_TEXT("id", b->id), B_INT("n", n), B_TEXT("equipment", o.equipment),
-				B_TEXT("pimsi", o.pimsi), B_BLOB("der", BYTES(der, len))));
-	if (!e)
-		e = tx_audit(tx, "manufacture", ABOUT({ "pimsi", o.pimsi }, { "equipment", o.equipment }, { "order", b->id }),
-			"issued PIMSI %s to %s, ordered by %s", o.pimsi, o.equipment, b->maker);
+				B_TEXT("pimsi", o.pimsi), B_INT("life", x.life), B_BLOB("der", BYTES(der, len))));
 	OPENSSL_free(der);
 	return e;
 }
@@ -298,10 +297,7 @@ static enum err bind_one(struct tx *tx, void *arg)
 	e = equipment_write(tx, store_owner(tx), x);
 	if (e || strcmp(state, "issued"))
 		return e; /* bound before, by the same binding */
-	e = tx_do(tx, "UPDATE pimsi SET state = 'bound', changed_at = :now WHERE pimsi = :pimsi", WITH(B_INT("now", clock_now()),
-		B_TEXT("pimsi", x->pimsi)));
-	return e ? e : tx_audit(tx, "manufacture", ABOUT({ "pimsi", x->pimsi }, { "equipment", x->equipment }, { "certificate", x->certificate }),
-		"bound PIMSI %s to %s; from now on it gets vectors", x->pimsi, x->equipment);
+	return number_event(tx, &pimsis, x->pimsi, "bind", BY_ABOUT(x->maker, { "certificate", x->certificate }), NULL, &x->why);
 }
 
 static enum err bindings_write(struct tx *tx, void *arg)

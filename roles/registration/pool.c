@@ -1,121 +1,110 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* The life of a PIMSI (P1, P6; DESIGN 4): its states, and who moves it from one to the next. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "auc/auc.h"
 #include "core/clock.h"
 #include "roles/registration/registration.h"
 
-enum { BLOCK_MAX = 100000 };
+static enum err follow_route(struct tx *tx, struct number *x, struct why *w);
+static enum err unblocked(struct tx *tx, struct number *x, struct why *w);
+static enum err used_while_blocked(struct tx *tx, struct number *x, struct why *w);
+static enum err grace_begins(struct tx *tx, struct number *x, struct why *w);
+static enum err grace_ends(struct tx *tx, struct number *x, struct why *w);
 
-struct block {
-	struct ask *ask;
-	struct process *process;
-	char from[DIGITS_MAX];
-	int64_t count, added, free;
+static const struct number_state states[] = {
+	{ "free", 0, 17, "nobody has it; an order takes it" },
+	{ "reserved", 0, 17, "kept out of orders by staff" },
+	{ "issued", 0, 17, "ordered for an equipment; the factory's bind makes it live" },
+	{ "bound", 1, 0, "of an equipment that nobody has subscribed yet" },
+	{ "routed", 1, 0, "of an equipment on its way to the operator that its owner chose" },
+	{ "used", 1, 0, "of an equipment that has its own USIM; retired when the grace is over" },
+	{ "retired", 0, 8, "barred; in quarantine when no network holds it any more" },
+	{ "quarantine", 0, 8, "barred until staff releases it into the pool" },
+	{ "blocked", 0, 8, "barred by staff until it is unblocked" },
+	{ 0 },
 };
+static const struct number_move moves[] = {
+	{ "free", "issue", "issued", "factory", "manufacture", "issued PIMSI {number} to {equipment}, ordered by {by}", NULL },
+	{ "free", "reserve", "reserved", "staff", "pool", "PIMSI {number} is kept out of orders by {by}", NULL },
+	{ "issued", "bind", "bound", "factory", "manufacture", "bound PIMSI {number} to {equipment}; from now on it gets vectors", follow_route },
+	{ "bound", "claim", "routed", "dlusim", "subscribe", NULL, NULL },
+	{ "used", "claim", "routed", "dlusim", "subscribe", "{equipment} is to go to operator {by} now: PIMSI {number} is not retired", grace_ends },
+	{ "routed", "receipt", "used", "equipment", "install",
+		"{equipment} has its own USIM of operator {by}; PIMSI {number} is used, and will be retired", grace_begins },
+	{ "used", "receipt", "used", "equipment", "install", "{equipment} has another USIM of operator {by}; PIMSI {number} stays used", grace_begins },
+	{ "retired", "receipt", "retired", "equipment", "install", "{equipment} has another USIM of operator {by}; PIMSI {number} is retired", NULL },
+	{ "quarantine", "receipt", "quarantine", "equipment", "install", "{equipment} has another USIM of operator {by}; PIMSI {number} is in quarantine", NULL },
+	{ "blocked", "receipt", "blocked", "equipment", "install", "{equipment} has its own USIM of operator {by}; PIMSI {number} is used, but blocked",
+		used_while_blocked },
+	{ "used", "grace", "retired", "time", "install", "PIMSI {number} is retired: its grace is over", NULL },
+	{ "retired", "let-go", "quarantine", "visited", "pool", "PIMSI {number} is in quarantine: no network holds it any more", NULL },
+	{ "retired", "quarantine", "quarantine", "staff", "pool", "PIMSI {number} is in quarantine, put there by {by}", NULL },
+	{ "blocked", "quarantine", "quarantine", "staff", "pool", "PIMSI {number} is in quarantine, put there by {by}", NULL },
+	{ "quarantine", "release", "free", "staff", "pool", "PIMSI {number} is free again, released by {by}: {equipment} can never return with it", NULL },
+	{ "reserved", "release", "free", "staff", "pool", "PIMSI {number} is free again, released by {by}", NULL },
+	{ "*", "block", "blocked", "staff", "pool", "PIMSI {number} is blocked by {by}", NULL },
+	{ "blocked", "unblock", NULL, "staff", "pool", "PIMSI {number} is unblocked by {by}", unblocked },
+	{ 0 },
+};
+const struct numbers pimsis = { "pimsi", "PIMSI", states, moves, NUMBER_SQL("pimsi") };
 
-static enum err number_add(struct tx *tx, const char *pimsi, int64_t *added)
+/* --- what else a move does --- */
+
+/* A route is of the equipment, all its PIMSIs: one that is bound later goes the same way. */
+static enum err follow_route(struct tx *tx, struct number *x, struct why *w)
 {
-	enum err e = tx_do(tx, "INSERT INTO pimsi (pimsi, state, equipment, k, opc, auc_offset, changed_at, visited, attached_at)"
-		" VALUES (:pimsi, 'free', '', :none, :none, 0, :now, '', 0) ON CONFLICT DO NOTHING",
-		WITH(B_TEXT("pimsi", pimsi), B_BLOB("none", BYTES("", 0)), B_INT("now", clock_now())));
-
-	*added += !e && tx_changes(tx);
-	return e;
-}
-
-static enum err block_write(struct tx *tx, void *arg)
-{
-	struct block *b = arg;
 	const struct row *r;
-	long long first = atoll(b->from);
-	int width = (int)strlen(b->from);
-	enum err e = OK;
+	enum err e = strcmp(x->state, "bound") ? ERR_MISSING : tx_get(tx, "SELECT 1 FROM route WHERE equipment = :equipment",
+		WITH(B_TEXT("equipment", x->equipment)), &r);
 
-	b->added = 0;
-	for (int64_t i = 0; i < b->count && !e; i++) {
-		char pimsi[32];
-
-		snprintf(pimsi, sizeof(pimsi), "%0*lld", width, first + i);
-		e = strlen(pimsi) < DIGITS_MAX ? number_add(tx, pimsi, &b->added) : ERR_RANGE;
-	}
-	if (!e && b->added)
-		e = tx_audit(tx, "pool", ABOUT({ "pool", b->from }), "added %lld PIMSIs from %s on", (long long)b->added, b->from);
+	(void)w;
 	if (!e)
-		e = tx_get(tx, "SELECT COUNT(*) FROM pimsi WHERE state = 'free'", NULL, &r);
-	if (!e)
-		b->free = row_int(r, 0);
-	return e;
+		snprintf(x->state, sizeof(x->state), "routed");
+	return e == ERR_MISSING ? OK : e;
 }
 
-static void block_done(void *arg, enum err e)
+/* Time goes on while it is blocked: claims and receipts have come, the grace may be over. */
+static enum err unblocked(struct tx *tx, struct number *x, struct why *w)
 {
-	struct block *b = arg;
+	const struct row *r;
+	enum err e = follow_route(tx, x, w);
 
-	if (e)
-		ask_refuse(b->ask, e, "the block %s + %lld was not added", b->from, (long long)b->count);
-	else
-		ask_reply_json(b->ask, 200, json_pack("{s:I, s:I}", "added", (json_int_t)b->added, "free", (json_int_t)b->free));
-	free(b);
+	if (e || strcmp(x->state, "used"))
+		return e;
+	e = tx_get(tx, "SELECT MAX(taken_at) FROM receipt WHERE pimsi = :pimsi AND life = :life", WITH(B_TEXT("pimsi", x->id), B_INT("life", x->life)), &r);
+	return e ? e : retire_later(tx, x->id, row_int(r, 0));
 }
 
-void pool_add(struct ask *a, void *process)
+static enum err used_while_blocked(struct tx *tx, struct number *x, struct why *w)
 {
-	json_t *o = ask_json(a);
-	struct block *b = o ? calloc(1, sizeof(*b)) : NULL;
-	struct why w = { "out of memory" };
-	enum err e;
-
-	if (!o)
-		return;
-	e = b ? json_get_digits(o, "from", b->from, sizeof(b->from), &w) : ERR_NOMEM;
-	if (!e)
-		e = json_get_number(o, "count", 1, BLOCK_MAX, &b->count, &w);
-	json_decref(o);
-	if (e) {
-		free(b);
-		ask_refuse(a, e, "%s", w.text);
-		return;
-	}
-	b->ask = a;
-	b->process = process;
-	store_run(b->process->store, block_write, b, block_done);
+	(void)tx, (void)w;
+	if (!strcmp(x->before, "routed"))
+		snprintf(x->before, sizeof(x->before), "used");
+	return OK;
 }
 
-static enum err state_row(const struct row *r, void *arg)
+static enum err grace_begins(struct tx *tx, struct number *x, struct why *w)
 {
-	return json_object_set_new(arg, row_text(r, 0), json_integer(row_int(r, 1))) ? ERR_NOMEM : OK;
+	(void)w;
+	return retire_later(tx, x->id, clock_now());
 }
+
+static enum err grace_ends(struct tx *tx, struct number *x, struct why *w)
+{
+	(void)w;
+	return tx_errand_end(tx, "retire", x->id);
+}
+
+/* --- the duty --- */
+
+void pool_add(struct ask *a, void *process) { pool_ask_add(a, process, &pimsis); }
+void pool_list(struct ask *a, void *process) { pool_ask_list(a, process, &pimsis); }
+void pool_show(struct ask *a, void *process) { pool_ask_show(a, process, &pimsis); }
+void pool_move(struct ask *a, void *process) { pool_ask_move(a, process, &pimsis); }
 
 enum err pool_status(struct tx *tx, json_t *into, void *process)
 {
-	json_t *states = json_object();
-	enum err e = tx_each(tx, "SELECT state, COUNT(*) FROM pimsi GROUP BY state ORDER BY state", NULL, state_row, states);
-
 	(void)process;
-	return json_object_set_new(into, "pimsi", states) ? ERR_NOMEM : e;
-}
-
-enum err pool_issue(struct tx *tx, const char *equipment, const struct order_keys *keys, char pimsi[DIGITS_MAX])
-{
-	const struct process *p = store_owner(tx);
-	uint8_t k[SECRET_WRAPPED], opc[SECRET_WRAPPED];
-	const struct row *r;
-	int64_t now = clock_now();
-	enum err e = tx_get(tx, "SELECT pimsi FROM pimsi WHERE state = 'free' ORDER BY pimsi LIMIT 1", NULL, &r);
-
-	if (e)
-		return e == ERR_MISSING ? fail(tx_why(tx), ERR_LIMIT, "no PIMSI is free; add numbers with `usher pool add`") : e;
-	row_copy(r, 0, pimsi, DIGITS_MAX);
-	e = kek_wrap(p->kek, &keys->k, k);
-	if (!e)
-		e = kek_wrap(p->kek, &keys->opc, opc);
-	if (!e)
-		e = tx_do(tx, "UPDATE pimsi SET state = 'issued', equipment = :equipment, k = :k, opc = :opc, auc_offset = :offset,"
-			" changed_at = :now, visited = '', attached_at = 0 WHERE pimsi = :pimsi",
-			WITH(B_TEXT("equipment", equipment), B_BLOB("k", BYTES_OF(k)), B_BLOB("opc", BYTES_OF(opc)),
-				B_INT("offset", auc_offset_new(now)), B_INT("now", now), B_TEXT("pimsi", pimsi)));
-	return e;
+	return pool_tell(tx, &pimsis, into);
 }

@@ -20,9 +20,10 @@ struct conf {
 	} listen;
 	char realm[ID_MAX], apn[101], discover_address[300];
 	struct conf_list allowed; /* of char[PLMN_TEXT] */
-	int64_t grace, budget_octets, budget_seconds, budget_attempts;
+	int64_t grace, trial, vectors_rate, resyncs_rate, budget_octets, budget_seconds, budget_attempts;
 };
 extern const struct conf_item conf_schema[];
+enum err conf_check(const void *conf, struct why *w) MUST_CHECK;
 
 struct discover;
 struct registration {
@@ -53,10 +54,14 @@ void discover_ask(struct ask *a, void *process);        /* GET /v1/discover */
 /* install.c: step 7 */
 void install_receipt(struct ask *a, void *process);     /* POST /v1/install */
 extern const struct errand_rule retire_rules[];
-/* pool.c: the numbers */
+/* In tx: the PIMSI is retired when the grace after `from` (seconds since 1970) is over. */
+enum err retire_later(struct tx *tx, const char *pimsi, int64_t from) MUST_CHECK;
+/* pool.c: the numbers, their states and moves */
+extern const struct numbers pimsis;
 void pool_add(struct ask *a, void *process);            /* POST /v1/pool */
+void pool_list(struct ask *a, void *process);           /* GET /v1/pool */
+void pool_show(struct ask *a, void *process);           /* GET /v1/pool/<pimsi> */
+void pool_move(struct ask *a, void *process);           /* POST /v1/pool/<pimsi> */
 enum err pool_status(struct tx *tx, json_t *into, void *process);
-/* In tx: the lowest free PIMSI goes to equipment with this K and OPc: issued. ERR_LIMIT: none is free. */
-enum err pool_issue(struct tx *tx, const char *equipment, const struct order_keys *keys, char pimsi[DIGITS_MAX]) MUST_CHECK;
 
 #endif

@@ -8,6 +8,12 @@
 #include "core/log.h"
 #include "roles/registration/registration.h"
 
+enum { PIMSIS_MAX = 64 };
+
+struct of_equipment {
+	char pimsi[PIMSIS_MAX][DIGITS_MAX], state[PIMSIS_MAX][NUMBER_STATE];
+	int n;
+};
 struct claim {
 	struct ask *ask;
 	struct process *process;
@@ -15,7 +21,8 @@ struct claim {
 		dm_address[ADDRESS_MAX], ocsp[OCSP_MAX * ADDRESS_MAX];
 	uint8_t proof[32], signer[32];
 	int64_t serial;
-	char certificate[65];
+	char certificate[65], had[PLMN_TEXT]; /* had: the operator it is routed to so far, "" if none */
+	struct of_equipment mine;
 	json_t *pimsis;
 	struct why why;
 };
@@ -40,13 +47,15 @@ static enum err against_route(struct tx *tx, struct claim *c, int *same)
 {
 	const struct row *r;
 	uint8_t proof[32];
-	enum err e = tx_get(tx, "SELECT serial, proof, dlusim_address, dm_address, ocsp FROM route WHERE equipment = :equipment",
+	enum err e = tx_get(tx, "SELECT serial, proof, dlusim_address, dm_address, ocsp, operator FROM route WHERE equipment = :equipment",
 		WITH(B_TEXT("equipment", c->equipment)), &r);
 
 	*same = 0;
+	c->had[0] = 0;
 	if (e)
 		return e == ERR_MISSING ? OK : e;
 	row_octets(r, 1, proof, sizeof(proof));
+	row_copy(r, 5, c->had, sizeof(c->had));
 	if (row_int(r, 0) > c->serial)
 		return fail(&c->why, ERR_CONFLICT, "%s is claimed with serial %lld; claim again with a higher one", c->equipment, (long long)row_int(r, 0));
 	if (row_int(r, 0) < c->serial)
@@ -64,17 +73,44 @@ static enum err route_write(struct tx *tx, struct claim *c)
 		" booked_at) VALUES (:equipment, :operator, :owner, :serial, :proof, :dlusim, :dlusim_address, :dm_address, :ocsp, :signer, :now)"
 		" ON CONFLICT (equipment) DO UPDATE SET operator = excluded.operator, owner = excluded.owner, serial = excluded.serial,"
 		" proof = excluded.proof, dlusim = excluded.dlusim, dlusim_address = excluded.dlusim_address, dm_address = excluded.dm_address,"
-		" ocsp = excluded.ocsp, signer = excluded.signer, booked_at = excluded.booked_at",
+		" ocsp = excluded.ocsp, signer = excluded.signer, booked_at = excluded.booked_at, discovered = 0",
 		WITH(B_TEXT("equipment", c->equipment), B_TEXT("operator", c->operator), B_TEXT("owner", c->owner), B_INT("serial", c->serial),
 			B_BLOB("proof", BYTES_OF(c->proof)), B_TEXT("dlusim", c->dlusim), B_TEXT("dlusim_address", c->dlusim_address),
 			B_TEXT("dm_address", c->dm_address), B_TEXT("ocsp", c->ocsp), B_BLOB("signer", BYTES_OF(c->signer)), B_INT("now", clock_now())));
 
-	if (!e)
-		e = tx_do(tx, "UPDATE pimsi SET state = 'routed', changed_at = :now WHERE equipment = :equipment AND state = 'bound'",
-			WITH(B_INT("now", clock_now()), B_TEXT("equipment", c->equipment)));
+	for (int i = 0; i < c->mine.n && !e; i++)
+		if (!strcmp(c->mine.state[i], "bound") || (!strcmp(c->mine.state[i], "used") && *c->had && strcmp(c->had, c->operator)))
+			e = number_event(tx, &pimsis, c->mine.pimsi[i], "claim", BY(c->operator), NULL, &c->why);
 	return e ? e : tx_audit(tx, "subscribe", ABOUT({ "equipment", c->equipment }, { "owner", c->owner }),
 		"owner %s chose operator %s; %s goes to DLUSIM service %s (claim serial %lld)", c->owner, c->operator, c->equipment, c->dlusim,
 		(long long)c->serial);
+}
+
+static enum err mine_row(const struct row *r, void *arg)
+{
+	struct of_equipment *m = arg;
+
+	if (m->n == PIMSIS_MAX)
+		return ERR_LIMIT;
+	row_copy(r, 0, m->pimsi[m->n], DIGITS_MAX);
+	row_copy(r, 1, m->state[m->n++], NUMBER_STATE);
+	return OK;
+}
+
+/* The way to another operator begins with a PIMSI: without a live one the claim would burn an IMSI that nobody can fetch. */
+static enum err can_come_home(struct tx *tx, struct claim *c)
+{
+	enum err e;
+
+	c->mine.n = 0;
+	e = tx_each(tx, "SELECT pimsi, state FROM pimsi WHERE equipment = :equipment ORDER BY pimsi", WITH(B_TEXT("equipment", c->equipment)), mine_row, &c->mine);
+	if (e || !strcmp(c->had, c->operator))
+		return e;
+	for (int i = 0; i < c->mine.n; i++)
+		if (number_state(&pimsis, c->mine.state[i]) && number_state(&pimsis, c->mine.state[i])->vectors)
+			return OK;
+	return fail(&c->why, ERR_ORDER, "%s cannot come to operator %s: %s %s", c->equipment, c->operator, c->mine.n ? "its PIMSI is" : "its PIMSI has been given to another",
+		c->mine.n ? c->mine.state[0] : "equipment");
 }
 
 static enum err pimsi_row(const struct row *r, void *arg)
@@ -99,6 +135,8 @@ static enum err claim_write(struct tx *tx, void *arg)
 	e = proof_check(c->process, wrapped, c);
 	if (!e)
 		e = against_route(tx, c, &same);
+	if (!e && !same)
+		e = can_come_home(tx, c);
 	if (!e && !same)
 		e = route_write(tx, c);
 	json_decref(c->pimsis);

@@ -275,10 +275,8 @@ static void profile_came(struct ms *m, const struct gsup *g)
 static void cancelled(struct ms *m, const struct gsup *g)
 {
 	struct nas out = { .type = GMM_DETACH_REQUEST, .detach_type = DETACH_IMSI_NET, .cause = 10 };
-	struct gsup ok = { .type = GSUP_CANCEL_RES, .cn_domain = 1, .cancel_type = -1 };
 
-	memcpy(ok.imsi, g->imsi, sizeof(ok.imsi));
-	router_ask(m->visited, &ok);
+	(void)g;
 	log_hop(LOG_INFO, "attach", "id=%s act=cancelled", m->id);
 	cell_say(m, &out, 0);
 	attach_end(m);
@@ -295,7 +293,12 @@ static const struct {
 void attach_gsup(struct visited *v, const struct gsup *g)
 {
 	struct ms *m = cell_find(v, g->imsi);
+	struct gsup gone = { .type = GSUP_CANCEL_RES, .cn_domain = 1, .cancel_type = -1 };
 
+	if (g->type == GSUP_CANCEL_REQ) { /* answered also if nobody is here under it: the home side asks until it knows (TS 29.002 8.1.3) */
+		memcpy(gone.imsi, g->imsi, sizeof(gone.imsi));
+		router_ask(v, &gone);
+	}
 	if (!m)
 		return;
 	for (size_t i = 0; i < sizeof(home) / sizeof(*home); i++)
