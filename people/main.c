@@ -32,6 +32,21 @@ static const struct command {
 		"  usher --as alice ca revoke equipment acme:000017 --reason keyCompromise\n", ca_revoke },
 	{ "pool add", "registration|hss ID FROM COUNT", "give a role numbers: PIMSIs or IMSIs",
 		"  usher --as alice pool add registration 901-70 901700000000001 1000\n", pool_add },
+	{ "pimsi", "list [--state STATE] | show|block|unblock|reserve|quarantine|release PIMSI", "look at a registration operator's PIMSIs, and move them",
+		"  usher --as alice pimsi list --state quarantine\n"
+		"  usher --as alice pimsi show 901700000000017\n"
+		"  usher --as alice pimsi block 901700000000017 --reason \"meter stolen\"\n"
+		"  usher --as alice pimsi release 901700000000017 --yes\n"
+		"States: free, reserved, issued, bound, routed, used, retired, quarantine, blocked; `show` says what may come next. A PIMSI without\n"
+		"vectors is cancelled where it is attached. release gives one in quarantine back to the pool: its old equipment can then never return.\n"
+		"--at ID if this folder knows several registration operators.\n", pimsi_numbers },
+	{ "imsi", "list [--state STATE] | show|suspend|resume|terminate|quarantine|release IMSI", "look at a home operator's IMSIs, and move them",
+		"  usher --as alice imsi list --state trial\n"
+		"  usher --as alice imsi suspend 262420000000017 --reason \"bill of October\"\n"
+		"  usher --as alice imsi resume 262420000000017\n"
+		"  usher --as alice imsi terminate 262420000000017\n"
+		"States: allocated, prepared, released, trial, active, suspended, terminated, quarantine; `show` says what may come next. release gives\n"
+		"one that is prepared or in quarantine back to the pool. --at ID if this folder knows several home operators.\n", imsi_numbers },
 	{ "factory enrol", "FLEET --maker MAKER --count N [--first N]", "make equipments with keys and certificates",
 		"  usher --as fab factory enrol fleet --maker acme --count 10\nOne folder per equipment. Given again, it goes on where it stopped.\n", factory_enrol },
 	{ "factory order", "FLEET --registration PLMN --order ID", "order a PIMSI for every equipment and load it",

@@ -50,6 +50,8 @@ int ca_invite(struct words *w);
 int ca_revoke(struct words *w);
 int ca_list(struct words *w);
 int pool_add(struct words *w);
+int pimsi_numbers(struct words *w);
+int imsi_numbers(struct words *w);
 int people_add(struct words *w);
 int factory_enrol(struct words *w);
 int factory_order(struct words *w);

@@ -4,6 +4,19 @@
 
 #include "people/people.h"
 
+/* How long the numbers of a pool will last. */
+static void forecast(json_t *f)
+{
+	json_t *days = json_object_get(f, "days_left");
+
+	if (!f)
+		return;
+	printf("; %lld left", (long long)json_integer_value(json_object_get(f, "left")));
+	if (json_is_integer(days))
+		printf(", for %lld days if as many go as in the last %lld (%lld)", (long long)json_integer_value(days),
+			(long long)json_integer_value(json_object_get(f, "in_days")), (long long)json_integer_value(json_object_get(f, "issued")));
+}
+
 static void line(const struct peer *p, json_t *o)
 {
 	json_t *box = json_object_get(o, "outbox");
@@ -13,7 +26,7 @@ static void line(const struct peer *p, json_t *o)
 	printf("%-13s %-24s up %llds, %lld letters wait", p->party.role, p->party.id, (long long)json_integer_value(json_object_get(o, "up_s")),
 		(long long)json_integer_value(json_object_get(box, "waiting")));
 	json_object_foreach(o, key, value)
-		if (json_is_object(value) && strcmp(key, "outbox")) {
+		if (json_is_object(value) && strcmp(key, "outbox") && strcmp(key, "forecast")) {
 			const char *state;
 			json_t *n;
 
@@ -21,6 +34,9 @@ static void line(const struct peer *p, json_t *o)
 			json_object_foreach(value, state, n)
 				printf(" %lld %s", (long long)json_integer_value(n), state);
 		}
+	forecast(json_object_get(o, "forecast"));
+	key = json_string_value(json_object_get(o, "attention"));
+	printf("%s%s", key ? "; " : "", key ? key : "");
 	printf("%s%s\n", last && *last ? "; last failure: " : "", last ? last : "");
 }
 

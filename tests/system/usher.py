@@ -94,7 +94,7 @@ class World:
                    "pki/roots.pem", "--invite-file", invite, *more)
 
     # --- a whole world: registration operator, home operator, factory, owner ---
-    def world(self, devices=2):
+    def world(self, devices=2, pimsis=100):
         self.attestation()
         self.enrol("factory", "fab", "acme")
         self.enrol("registration", "reg", "901-70", "--set", "allowed=[001-01, 001-02]")
@@ -134,7 +134,7 @@ class World:
                 add(d, "registration", "901-70", "--gsup", at("reg", "gsup"), "--access", at("reg", "access"), "--range", "90170")
         self.dirs = ["pki", "reg", "hss", "dlusim", "dm", "vis1", "vis2", "vis9"]
         self.start(*self.dirs)
-        self.usher("pool", "add", "registration", "901-70", "901700000000001", "100")
+        self.usher("pool", "add", "registration", "901-70", "901700000000001", str(pimsis))
         self.usher("pool", "add", "hss", "262-42", "262420000000001", "100")
         self.fab = ("--as", "fab")
         self.usher(*self.fab, "factory", "enrol", "fleet", "--maker", "acme", "--count", str(devices))
