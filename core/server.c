@@ -25,6 +25,7 @@ struct server {
 	struct evconnlistener *listener;
 	struct event_base *base;
 	int open;                    /* TLS connections; the listener rests while they are too many */
+	int closed;                  /* ends with its last connection */
 	unsigned ask_client;
 	char bound[320];
 	char name[24];
@@ -49,6 +50,8 @@ static void connection_ended(void *parent, void *p, CRYPTO_EX_DATA *ad, int idx,
 	(void)parent, (void)ad, (void)idx, (void)l, (void)arg;
 	if (s && s->open-- == CONNECTIONS_MAX && s->listener)
 		evconnlistener_enable(s->listener);
+	if (s && s->closed && !s->open)
+		free(s);
 }
 
 /* One number per process; connections are made on the loop's thread only. */
@@ -421,7 +424,9 @@ void server_close(struct server *s)
 		evhttp_free(s->http);
 	else if (listener)
 		evconnlistener_free(listener);
-	free(s);
+	s->closed = 1;
+	if (!s->open) /* else with its last connection: libevent ends those at the loop's next turn, or with the loop */
+		free(s);
 }
 
 const char *server_bound(const struct server *s)
