@@ -18,3 +18,6 @@ CREATE INDEX receipt_imsi ON receipt (imsi, life);
 INSERT INTO receipt (equipment, package, imsi, life, taken_at)
   SELECT s.equipment, s.package_id, s.imsi, 1, i.changed_at FROM sealed s JOIN imsi i ON i.imsi = s.imsi WHERE i.state = 'active'
   AND s.counter = (SELECT MAX(counter) FROM sealed x WHERE x.equipment = s.equipment);
+INSERT INTO errand (kind, id, state, why, due, changed)
+  SELECT 'expire', i.imsi, 'waiting', '', MAX(s.expires_at) * 1000, MAX(s.sealed_at) * 1000 FROM imsi i JOIN sealed s ON s.imsi = i.imsi
+  WHERE i.state = 'released' GROUP BY i.imsi;

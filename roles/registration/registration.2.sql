@@ -17,5 +17,5 @@ CREATE TABLE receipt (
   PRIMARY KEY (equipment, package));
 CREATE INDEX receipt_pimsi ON receipt (pimsi, life);
 INSERT INTO receipt (equipment, package, pimsi, life, operator, taken_at)
-  SELECT p.equipment, 'upgrade', MIN(p.pimsi), 1, COALESCE(MIN(r.operator), ''), MIN(p.changed_at) FROM pimsi p
-  LEFT JOIN route r ON r.equipment = p.equipment WHERE p.state IN ('used', 'retired') GROUP BY p.equipment;
+  SELECT p.equipment, 'before upgrade, PIMSI ' || p.pimsi, p.pimsi, 1, COALESCE(r.operator, ''), p.changed_at FROM pimsi p
+  LEFT JOIN route r ON r.equipment = p.equipment WHERE p.state IN ('used', 'retired');
