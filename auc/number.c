@@ -193,3 +193,26 @@ enum err number_take(struct tx *tx, const struct numbers *n, const char *equipme
 		e = number_key(tx, n, id, k, opc);
 	return e ? e : number_event(tx, n, id, event, by, x, w);
 }
+
+/* --- time --- */
+
+enum err number_later(struct tx *tx, const char *errand, const char *id, int64_t at)
+{
+	enum err e = tx_errand_end(tx, errand, id);
+
+	if (!e)
+		e = tx_errand_begin(tx, errand, id, "waiting");
+	tx_mark(tx, MARK_DUE);
+	return e ? e : tx_do(tx, "UPDATE errand SET due = :due WHERE kind = :kind AND id = :id", WITH(B_INT("due", at * 1000), B_TEXT("kind", errand),
+		B_TEXT("id", id)));
+}
+
+enum err number_due(struct tx *tx, const struct numbers *n, const struct errand *e, const char *event, struct why *w)
+{
+	struct number x;
+	enum err err = number_get(tx, n, e->id, &x, w);
+
+	if (!err && number_may(n, x.state, event))
+		err = number_event(tx, n, e->id, event, BY("time"), NULL, w);
+	return err ? err : tx_errand_end(tx, e->kind, e->id);
+}

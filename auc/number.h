@@ -74,6 +74,11 @@ enum err number_key(struct tx *tx, const struct numbers *n, const char *id, cons
 /* The network plmn no longer holds the number: the debt is paid, and what waited for it (event let-go) happens. */
 enum err number_let_go(struct tx *tx, const struct numbers *n, const char *id, const char *plmn) MUST_CHECK;
 
+/* Time's event for a number is an errand {kind, number, "waiting"}: at (seconds since 1970) replaces one that waits. */
+enum err number_later(struct tx *tx, const char *errand, const char *id, int64_t at) MUST_CHECK;
+/* What that errand does when it is due: the event, if the number's state has it by then. The errand ends. */
+enum err number_due(struct tx *tx, const struct numbers *n, const struct errand *e, const char *event, struct why *w) MUST_CHECK;
+
 /* --- the duty `pool` (pool.c): POST /v1/pool, GET /v1/pool, GET and POST /v1/pool/<number>, and its part of the status --- */
 void pool_ask_add(struct ask *a, struct process *p, const struct numbers *n);
 void pool_ask_list(struct ask *a, struct process *p, const struct numbers *n);

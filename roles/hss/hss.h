@@ -55,8 +55,6 @@ void pool_move(struct ask *a, void *process);         /* POST /v1/pool/<imsi> */
 enum err pool_status(struct tx *tx, json_t *into, void *process);
 /* In tx: an allocated IMSI gets a new K and OPc and is prepared for equipment. ERR_LIMIT: none is left. */
 enum err pool_prepare(struct tx *tx, const char *equipment, const struct number_by *by, char imsi[DIGITS_MAX], struct why *w) MUST_CHECK;
-/* In tx: a released IMSI whose package has not been used until then (seconds since 1970) is prepared again. */
-enum err expire_later(struct tx *tx, const char *imsi, int64_t at) MUST_CHECK;
-extern const struct errand_rule expire_rules[];
+extern const struct errand_rule expire_rules[]; /* a released IMSI whose package was not used until its expiry is prepared again */
 
 #endif

@@ -90,25 +90,10 @@ enum err pool_prepare(struct tx *tx, const char *equipment, const struct number_
 
 /* --- a package that expires unused --- */
 
-enum err expire_later(struct tx *tx, const char *imsi, int64_t at)
-{
-	enum err e = tx_errand_end(tx, "expire", imsi);
-
-	if (!e)
-		e = tx_errand_begin(tx, "expire", imsi, "waiting");
-	tx_mark(tx, MARK_DUE);
-	return e ? e : tx_do(tx, "UPDATE errand SET due = :due WHERE kind = 'expire' AND id = :id", WITH(B_INT("due", at * 1000), B_TEXT("id", imsi)));
-}
-
 static enum err expire(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
 {
-	struct number x;
-	enum err err = number_get(tx, &imsis, e->id, &x, w);
-
 	(void)event;
-	if (!err && number_may(&imsis, x.state, "expire"))
-		err = number_event(tx, &imsis, e->id, "expire", BY(""), NULL, w);
-	return err ? err : tx_errand_end(tx, "expire", e->id);
+	return number_due(tx, &imsis, e, "expire", w);
 }
 
 const struct errand_rule expire_rules[] = {

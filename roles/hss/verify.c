@@ -273,7 +273,7 @@ static enum err seal_write(struct tx *tx, void *arg)
 			" :imsi, :life, :id, :counter, :der, :now, :expires)",
 			WITH(B_TEXT("answer", s->id), B_TEXT("equipment", s->d.equipment), B_TEXT("imsi", imsi), B_INT("life", x.life), B_TEXT("id", s->package_id),
 				B_INT("counter", s->counter), B_BLOB("der", BYTES(s->package, s->n)), B_INT("now", clock_now()), B_INT("expires", s->expires)));
-	return e ? e : expire_later(tx, imsi, s->expires);
+	return e ? e : number_later(tx, "expire", imsi, s->expires);
 }
 
 static void seal_done(void *arg, enum err e)
