@@ -65,9 +65,8 @@ static const struct check {
 	{ "dlusim", "registration", "an acknowledged receipt is known to the registration operator",
 		"SELECT r.equipment FROM receipt r JOIN errand e ON e.kind = 'install' AND e.id = r.id AND e.state = 'acknowledged' JOIN b.equipment q ON q.equipment = r.equipment"
 		" WHERE r.equipment NOT IN (SELECT equipment FROM b.receipt)" },
-	{ "hss", "dlusim", "an active IMSI has a receipt at a DLUSIM service",
-		"SELECT i.imsi FROM imsi i WHERE i.state = 'active' AND EXISTS (SELECT 1 FROM booking k JOIN b.subscription s ON s.equipment = k.equipment WHERE k.imsi = i.imsi)"
-		" AND i.equipment NOT IN (SELECT equipment FROM b.receipt)" },
+	{ "hss", "dlusim", "a receipt that the HSS took came through the DLUSIM service of its package", "SELECT r.equipment || ' package ' || r.package FROM receipt r"
+		" JOIN b.verification v ON v.equipment = r.equipment AND v.package_id = r.package WHERE r.equipment NOT IN (SELECT equipment FROM b.receipt)" },
 	{ "registration", "hss", "a receipt that the registration operator took, the HSS took", "SELECT r.equipment || ' package ' || r.package FROM receipt r"
 		" JOIN b.sealed s ON s.equipment = r.equipment AND s.package_id = r.package WHERE NOT EXISTS (SELECT 1 FROM b.receipt x WHERE x.equipment = r.equipment"
 		" AND x.package = r.package)" },

@@ -94,7 +94,8 @@ class World:
                    "pki/roots.pem", "--invite-file", invite, *more)
 
     # --- a whole world: registration operator, home operator, factory, owner ---
-    def world(self, devices=2, pimsis=100):
+    def world(self, devices=2, pimsis=100, more=None):
+        """more(world): makes further roles before all start; their folders."""
         self.attestation()
         self.enrol("factory", "fab", "acme")
         self.enrol("registration", "reg", "901-70", "--set", "allowed=[001-01, 001-02]")
@@ -133,6 +134,7 @@ class World:
             if d != "vis2":
                 add(d, "registration", "901-70", "--gsup", at("reg", "gsup"), "--access", at("reg", "access"), "--range", "90170")
         self.dirs = ["pki", "reg", "hss", "dlusim", "dm", "vis1", "vis2", "vis9"]
+        self.dirs += more(self) if more else []
         self.start(*self.dirs)
         self.usher("pool", "add", "registration", "901-70", "901700000000001", str(pimsis))
         self.usher("pool", "add", "hss", "262-42", "262420000000001", "100")
