@@ -9,6 +9,7 @@
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,12 +34,32 @@ const char *cert_role_word(int number)
 
 /* --- usages --- */
 
+/* The role usages as objects, made once: an arc of 128 bits is long to write out and compare as text. */
+static ASN1_OBJECT *role_usage[ROLES];
+
+static void role_usages_make(void)
+{
+	for (int r = 1; r < ROLES; r++) {
+		char oid[128];
+
+		snprintf(oid, sizeof(oid), ARC ".2.%d", r);
+		role_usage[r] = OBJ_txt2obj(oid, 1);
+	}
+}
+
+static const ASN1_OBJECT *usage_of_role(int role)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, role_usages_make);
+	return role_usage[role];
+}
+
 static int usage_is(const ASN1_OBJECT *o, int role)
 {
-	char text[128], want[128];
+	const ASN1_OBJECT *want = usage_of_role(role);
 
-	snprintf(want, sizeof(want), ARC ".2.%d", role);
-	return OBJ_obj2txt(text, sizeof(text), o, 1) > 0 && !strcmp(text, want);
+	return want && !OBJ_cmp(o, want);
 }
 
 struct usages {
@@ -201,10 +222,95 @@ static enum err chain_build(X509 *leaf, STACK_OF(X509) *chain, STACK_OF(X509) *r
 	return e;
 }
 
+/* Leaf, issuing CA, root; borrowed from the verifier's caller. */
+struct path {
+	X509 *c[3];
+};
+
+/*
+ * Paths whose signatures and structure were found good, by the SHA-256 of their three certificates: the same octets are good again.
+ * Bounded; who comes later takes the place. Times, role, id, use and revocation are no part of it: they are judged at every use.
+ */
+static struct {
+	pthread_mutex_t lock;
+	uint8_t path[1024][32];
+} good = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static int path_key(const struct path *p, uint8_t key[32])
+{
+	uint8_t all[3][32];
+
+	for (int i = 0; i < 3; i++)
+		if (cert_hash(p->c[i], all[i]))
+			return 0;
+	return EVP_Digest(all, sizeof(all), key, NULL, EVP_sha256(), NULL) == 1;
+}
+
+static uint8_t *place_of(const uint8_t key[32])
+{
+	return good.path[(key[0] << 8 | key[1]) % (sizeof(good.path) / sizeof(*good.path))];
+}
+
+static int path_known(const struct path *p)
+{
+	uint8_t key[32];
+	int known;
+
+	if (!path_key(p, key))
+		return 0;
+	pthread_mutex_lock(&good.lock);
+	known = !memcmp(place_of(key), key, sizeof(key));
+	pthread_mutex_unlock(&good.lock);
+	return known;
+}
+
+static void path_remember(const struct path *p)
+{
+	uint8_t key[32];
+
+	if (!path_key(p, key))
+		return;
+	pthread_mutex_lock(&good.lock);
+	memcpy(place_of(key), key, sizeof(key));
+	pthread_mutex_unlock(&good.lock);
+}
+
+static int path_find_known(X509 *leaf, STACK_OF(X509) *chain, STACK_OF(X509) *roots, struct path *p)
+{
+	for (int i = 0; i < sk_X509_num(chain); i++)
+		for (int k = 0; k < sk_X509_num(roots); k++) {
+			*p = (struct path){ { leaf, sk_X509_value(chain, i), sk_X509_value(roots, k) } };
+			if (X509_check_issued(p->c[1], leaf) == X509_V_OK && X509_check_issued(p->c[2], p->c[1]) == X509_V_OK && path_known(p))
+				return 1;
+		}
+	return 0;
+}
+
+static enum err path_find(X509 *leaf, STACK_OF(X509) *chain, STACK_OF(X509) *roots, const char *what, struct path *p, struct why *w)
+{
+	STACK_OF(X509) *built = NULL;
+	enum err e = OK;
+
+	if (path_find_known(leaf, chain, roots, p))
+		return OK;
+	e = chain_build(leaf, chain, roots, &built, w);
+	if (!e && sk_X509_num(built) != 3)
+		e = fail(w, ERR_AUTH, "the certificate of %s was not issued by an issuing CA under a root", what);
+	for (int i = 0; !e && i < 3; i++) {
+		p->c[i] = sk_X509_value(built, i);
+		if (!p256_sha256(p->c[i]))
+			e = fail(w, ERR_FORMAT, "the certificate of %s is not P-256 with SHA-256", what);
+	}
+	if (!e)
+		path_remember(p);
+	sk_X509_pop_free(built, X509_free); /* the caller's stacks hold them on */
+	return e;
+}
+
 enum err cert_verify(X509 *leaf, STACK_OF(X509) *chain, STACK_OF(X509) *roots, const char *role, const char *id,
 	enum cert_use use, struct cert_time time, struct why *w)
 {
-	STACK_OF(X509) *built = NULL;
+	struct path path;
 	struct party p;
 	char what[SAN_MAX];
 	enum err e = cert_party(leaf, &p);
@@ -214,19 +320,10 @@ enum err cert_verify(X509 *leaf, STACK_OF(X509) *chain, STACK_OF(X509) *roots, c
 	snprintf(what, sizeof(what), "%s %s", p.role, p.id);
 	if ((role && strcmp(role, p.role)) || (id && strcmp(id, p.id)))
 		return fail(w, ERR_DENIED, "expected %s %s, found %s", role ? role : "any role", id ? id : "", what);
-	e = chain_build(leaf, chain, roots, &built, w);
-	if (!e && sk_X509_num(built) != 3)
-		e = fail(w, ERR_AUTH, "the certificate of %s was not issued by an issuing CA under a root", what);
-	for (int i = 0; !e && i < 3; i++) {
-		X509 *c = sk_X509_value(built, i);
-
-		e = p256_sha256(c) ? time_check(c, time, i ? "the CA" : what, w)
-			: fail(w, ERR_FORMAT, "the certificate of %s is not P-256 with SHA-256", what);
-	}
-	if (!e)
-		e = use_check(leaf, sk_X509_value(built, 1), &p, use, w);
-	sk_X509_pop_free(built, X509_free);
-	return e;
+	e = path_find(leaf, chain, roots, what, &path, w);
+	for (int i = 0; !e && i < 3; i++)
+		e = time_check(path.c[i], time, i ? "the CA" : what, w);
+	return e ? e : use_check(leaf, path.c[1], &p, use, w);
 }
 
 enum err cert_hash(X509 *c, uint8_t out[32])

@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "core/audit.h"
 #include "core/clock.h"
 #include "core/outbox.h"
+#include "core/spent.h"
 
 enum { STORY_MAX = 500, METRICS_MAX = 64 };
 
@@ -51,6 +53,21 @@ static struct desk *desk_of(void *arg)
 
 /* --- metrics, health --- */
 
+static void cpu_write(const struct desk *d, struct wr *w)
+{
+	const char *role = d->conf.role, *word;
+	struct rusage u;
+	int64_t us;
+
+	getrusage(RUSAGE_SELF, &u);
+	wr_printf(w, "# HELP usher_%s_cpu_microseconds_total CPU time of this process.\n# TYPE usher_%s_cpu_microseconds_total counter\n"
+		"usher_%s_cpu_microseconds_total %lld\n", role, role, role,
+		(long long)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 + u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+	wr_printf(w, "# HELP usher_%s_step_cpu_microseconds_total CPU time by step.\n# TYPE usher_%s_step_cpu_microseconds_total counter\n", role, role);
+	for (int i = 0; (us = spent_us(i, &word)) >= 0; i++)
+		wr_printf(w, "usher_%s_step_cpu_microseconds_total{step=\"%s\"} %lld\n", role, word, (long long)us);
+}
+
 void desk_metrics(struct ask *a, void *arg)
 {
 	struct desk *d = desk_of(arg);
@@ -70,6 +87,7 @@ void desk_metrics(struct ask *a, void *arg)
 	}
 	wr_printf(&w, "# HELP usher_commits_total Groups of transactions on disk.\n# TYPE usher_commits_total counter\nusher_commits_total %llu\n",
 		(unsigned long long)store_commits(d->conf.store));
+	cpu_write(d, &w);
 	ask_reply(a, 200, "text/plain; version=0.0.4", wr_view(&w));
 	free(text);
 }

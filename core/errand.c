@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/spent.h"
 
 const char errand_sql[] =
 	"CREATE TABLE errand (kind TEXT NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL, why TEXT NOT NULL,"
@@ -21,6 +22,7 @@ struct waiter {
 	struct errands *errands;
 	char kind[24], id[ERRAND_ID];
 	int changed, asking;         /* it moved; a look at the row is under way */
+	int step;                    /* core/spent.h */
 	int64_t until;               /* clock_mono_ms */
 	struct timer *patience;
 	errand_told told;
@@ -237,12 +239,16 @@ static void waiter_looked(void *arg, enum err e)
 
 static void waiter_ask(struct waiter *w)
 {
+	int before;
+
 	if (w->asking) {
 		w->changed = 1;
 		return;
 	}
 	w->asking = 1;
+	before = spent_switch(w->step);
 	store_run(w->errands->store, waiter_look, w, waiter_looked);
+	spent_switch(before);
 }
 
 static void patience_over(void *arg)
@@ -265,6 +271,7 @@ void errand_wait(struct errands *es, const char *kind, const char *id, int64_t p
 	}
 	w->errands = es;
 	w->told = told;
+	w->step = spent_now();
 	w->arg = arg;
 	w->until = clock_mono_ms() + patience_ms;
 	w->patience = timer_after(es->loop, patience_ms, patience_over, w);
@@ -306,9 +313,11 @@ static enum err due_one(struct tx *tx, const struct due_row *row)
 {
 	enum err e = tx_do(tx, "UPDATE errand SET due = 0 WHERE kind = :kind AND id = :id",
 		WITH(B_TEXT("kind", row->kind), B_TEXT("id", row->id)));
+	int before = spent_switch(spent_step(row->kind));
 
 	if (!e)
 		e = tx_errand_event(tx, row->kind, row->id, &(struct errand_event){ .name = "due" }, NULL);
+	spent_switch(before);
 	if (!e || e == ERR_ORDER)
 		return OK;
 	log_hop(LOG_WARN, "due", "errand=%s id=%s why=\"%s\"", row->kind, row->id, err_text(e));

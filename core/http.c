@@ -13,6 +13,7 @@
 
 #include "core/conf.h"
 #include "core/log.h"
+#include "core/spent.h"
 
 enum { TIMEOUT_MS = 30000, KEPT = 64, SOCKETS = 256 };
 
@@ -43,7 +44,7 @@ struct call {
 	char role[ROLE_MAX], id[ID_MAX];
 	uint8_t *in;
 	size_t in_n;
-	int too_large, last_out;
+	int too_large, last_out, step;
 	curl_socket_t opened;
 	struct response response;
 	http_done done;
@@ -172,6 +173,7 @@ static void call_done(struct call *c, CURLcode rc)
 	long status = 0;
 	char *type = NULL;
 	struct response told;
+	int before;
 
 	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
@@ -184,8 +186,10 @@ static void call_done(struct call *c, CURLcode rc)
 		call_failed(c, rc);
 	told = *r;
 	c->done = NULL;
+	before = spent_switch(c->step);
 	done(arg, &told);
 	call_free(c);
+	spent_switch(before);
 }
 
 static void collect(struct http *h)
@@ -211,32 +215,44 @@ void http_cancel(struct call *c)
 
 /* --- libcurl on the loop --- */
 
+/* A socket that libcurl waits for, and the step of the call that it serves now. */
+struct watched {
+	struct http *http;
+	struct event *event;
+	int step;
+};
+
 static void socket_ready(evutil_socket_t fd, short what, void *arg)
 {
-	struct http *h = arg;
-	int running;
+	struct watched *s = arg;
+	struct http *h = s->http;
+	int running, before = spent_switch(s->step);
 
 	curl_multi_socket_action(h->multi, fd, (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0), &running);
 	collect(h);
+	spent_switch(before);
 }
 
 static int socket_wish(CURL *easy, curl_socket_t fd, int what, void *arg, void *own)
 {
 	struct http *h = arg;
-	struct event *e = own;
+	struct watched *s = own;
+	struct call *c = NULL;
 
-	(void)easy;
-	if (e)
-		event_free(e);
-	e = NULL;
-	if (what != CURL_POLL_REMOVE) {
+	if (s && s->event)
+		event_free(s->event);
+	if (what == CURL_POLL_REMOVE) {
+		free(s);
+		s = NULL;
+	} else if (s || (s = malloc(sizeof(*s)))) {
 		short wish = (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST);
 
-		e = event_new(loop_base(h->loop), fd, wish, socket_ready, h);
-		if (e)
-			event_add(e, NULL);
+		curl_easy_getinfo(easy, CURLINFO_PRIVATE, &c);
+		*s = (struct watched){ h, event_new(loop_base(h->loop), fd, wish, socket_ready, s), c ? c->step : SPENT_LOOP };
+		if (s->event)
+			event_add(s->event, NULL);
 	}
-	curl_multi_assign(h->multi, fd, e);
+	curl_multi_assign(h->multi, fd, s);
 	return 0;
 }
 
@@ -434,6 +450,7 @@ struct call *http_ask(struct http *h, const struct request *r, http_done done, v
 	c->http = h;
 	c->done = done;
 	c->arg = arg;
+	c->step = spent_now();
 	c->opened = CURL_SOCKET_BAD;
 	c->next = h->first;
 	c->back = &h->first;

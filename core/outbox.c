@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/spent.h"
 
 const char outbox_sql[] =
 	"CREATE TABLE outbox (errand TEXT NOT NULL, id TEXT NOT NULL, word TEXT NOT NULL, role TEXT NOT NULL, peer TEXT NOT NULL,"
@@ -168,6 +169,7 @@ static void picked(void *arg, enum err e)
 static void look(void *arg)
 {
 	struct outbox *o = arg;
+	int before;
 
 	o->timer = NULL;
 	if (o->stopped)
@@ -178,7 +180,9 @@ static void look(void *arg)
 	}
 	o->picking = 1;
 	o->room = IN_FLIGHT - o->in_flight;
+	before = spent_switch(spent_step("outbox"));
 	store_run(o->store, pick, o, picked);
+	spent_switch(before);
 }
 
 static void look_now(struct outbox *o)
@@ -290,7 +294,9 @@ static void post(struct posted *p)
 	struct outbox *o = p->outbox;
 	const struct peer *peer = *p->role ? peers_find(o->peers, p->role, p->peer) : NULL;
 	struct request q = { .method = "POST", .path = p->path, .type = *p->type ? p->type : NULL, .body = BYTES(p->body, p->body_n) };
+	int before = spent_now();
 
+	spent_switch(spent_step(p->word)); /* a letter is its word's work, and its answer too */
 	o->in_flight++;
 	q.address = *p->address ? p->address : peer ? peer->address : "";
 	if (*p->role) {
@@ -301,6 +307,7 @@ static void post(struct posted *p)
 		unreachable(p, "no address; add it with `usher peer add`");
 	else if (!http_ask(o->http, &q, answered, p))
 		unreachable(p, "out of memory");
+	spent_switch(before);
 }
 
 /* --- opening --- */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/spent.h"
 
 enum { HEAD_MAX = 8192, IDLE_S = 30, CONNECTIONS_MAX = 4000, STEP_MAX = 40 };
 
@@ -181,6 +182,19 @@ static int path_read(struct ask *a)
 	return ok;
 }
 
+/* The answer counts as its path's step (or its listener's, for paths that name none), and so does the handshake before it. */
+static void answer(struct ask *a)
+{
+	struct server *s = a->server;
+	struct bufferevent *bev = evhttp_connection_get_bufferevent(evhttp_request_get_connection(a->req));
+	int step = spent_step(strncmp(a->route->path, "/v1/", 4) ? s->name : a->route->path), before = spent_switch(step);
+
+	if (s->tls)
+		spent_add(step, tls_spent(bufferevent_openssl_get_ssl(bev)));
+	a->route->answer(a, s->arg);
+	spent_switch(before);
+}
+
 static void came(struct evhttp_request *req, void *arg)
 {
 	struct server *s = arg;
@@ -211,7 +225,7 @@ static void came(struct evhttp_request *req, void *arg)
 	else if (evbuffer_get_length(evhttp_request_get_input_buffer(req)) > a->route->body_max)
 		ask_refuse_as(a, 413, ERR_LIMIT, "the body is larger than %zu octets", a->route->body_max);
 	else
-		a->route->answer(a, s->arg);
+		answer(a);
 }
 
 const char *ask_path(const struct ask *a)

@@ -13,6 +13,7 @@
 #include "core/fault.h"
 #include "core/log.h"
 #include "core/outbox.h"
+#include "core/spent.h"
 
 enum { QUEUE_MAX = 20000, GROUP_MAX = 512, STATEMENTS = 128 };
 
@@ -23,6 +24,7 @@ struct job {
 	store_done done;
 	struct store *store;
 	enum err err;
+	int step;   /* core/spent.h */
 };
 
 struct statement {
@@ -314,17 +316,23 @@ static void group_failed(struct store *s, struct job *first, const char *at)
 			j->err = ERR_IO;
 }
 
-static void run_group(struct store *s, struct job *first)
+static void commit_group(struct store *s, struct job *first)
 {
 	if (sql(s, "BEGIN IMMEDIATE") != SQLITE_OK) {
 		group_failed(s, first, "begin");
 		return;
 	}
-	for (struct job *j = first; j; j = j->next)
-		if (!run_one(s, j)) {
+	for (struct job *j = first; j; j = j->next) {
+		int whole;
+
+		spent_switch(j->step);
+		whole = run_one(s, j);
+		spent_switch(SPENT_ASIDE);
+		if (!whole) {
 			group_failed(s, first, "savepoint");
 			return;
 		}
+	}
 	fault_point("commit");
 	if (sql(s, "COMMIT") == SQLITE_OK)
 		s->commits++;
@@ -333,17 +341,35 @@ static void run_group(struct store *s, struct job *first)
 	fault_point("committed");
 }
 
+/* Each function is charged to its step; what they share, the commit, in equal parts. */
+static void run_group(struct store *s, struct job *first)
+{
+	int before = spent_switch(SPENT_ASIDE);
+	int64_t n = 0, shared;
+
+	commit_group(s, first);
+	spent_switch(before);
+	shared = spent_taken();
+	for (struct job *j = first; j; j = j->next)
+		n++;
+	for (struct job *j = first; j; j = j->next)
+		spent_add(j->step, shared / n);
+}
+
 static void tell(void *arg)
 {
 	struct job *j = arg, *next;
 	struct store *s = j->store;
+	int before = spent_now();
 
 	for (; j; j = next) {
 		next = j->next;
+		spent_switch(j->step);
 		if (j->done)
 			j->done(j->arg, j->err);
 		free(j);
 	}
+	spent_switch(before);
 	for (int i = 0; i < 4 && s->listener[i].fn; i++)
 		s->listener[i].fn(s->listener[i].arg);
 }
@@ -402,7 +428,7 @@ void store_run(struct store *s, tx_fn fn, void *arg, store_done done)
 			done(arg, ERR_NOMEM);
 		return;
 	}
-	*j = (struct job){ NULL, fn, arg, done, s, OK };
+	*j = (struct job){ NULL, fn, arg, done, s, OK, spent_now() };
 	if (s->inline_ || s->stop) {
 		if (s->stop)
 			j->err = ERR_UNAVAILABLE;
@@ -430,7 +456,7 @@ void store_run(struct store *s, tx_fn fn, void *arg, store_done done)
 
 enum err store_run_now(struct store *s, tx_fn fn, void *arg)
 {
-	struct job j = { NULL, fn, arg, NULL, s, OK };
+	struct job j = { NULL, fn, arg, NULL, s, OK, spent_now() };
 	enum err e;
 
 	if (s->running)

@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/spent.h"
 
 struct tls {
 	X509 *cert;
@@ -94,6 +95,45 @@ static int index_of_expect(void)
 	return index - 1;
 }
 
+/* --- what a handshake costs: kept with its connection until somebody knows whose it is --- */
+
+static void unclaimed(void *parent, void *p, CRYPTO_EX_DATA *ad, int idx, long l, void *arg)
+{
+	(void)parent, (void)ad, (void)idx, (void)l, (void)arg;
+	spent_add(SPENT_ASIDE, (int64_t)(intptr_t)p);
+}
+
+static int index_of_spent(void)
+{
+	static int index;
+
+	if (!index)
+		index = SSL_get_ex_new_index(0, NULL, NULL, NULL, unclaimed) + 1;
+	return index - 1;
+}
+
+int64_t tls_spent(SSL *ssl)
+{
+	int64_t ns = (int64_t)(intptr_t)SSL_get_ex_data(ssl, index_of_spent());
+
+	SSL_set_ex_data(ssl, index_of_spent(), NULL);
+	return ns;
+}
+
+/* libssl tells each move of the handshake, and when it has to wait or is done. */
+static void handshake_moves(const SSL *ssl, int where, int ret)
+{
+	SSL *own = (SSL *)(uintptr_t)ssl;
+
+	(void)ret;
+	if (!(where & SSL_CB_EXIT) && spent_now() == SPENT_LOOP) {
+		spent_switch(SPENT_ASIDE);
+	} else if (where & SSL_CB_EXIT && spent_now() == SPENT_ASIDE) {
+		spent_switch(SPENT_LOOP);
+		SSL_set_ex_data(own, index_of_spent(), (void *)(intptr_t)(tls_spent(own) + spent_taken()));
+	}
+}
+
 /* --- contexts --- */
 
 #ifdef USHER_TEST_HOOKS
@@ -137,8 +177,10 @@ static SSL_CTX *context_new(const struct tls *t, const SSL_METHOD *method)
 {
 	SSL_CTX *ctx = SSL_CTX_new(method);
 
-	if (ctx && only_tls13(ctx) && own_certificate(t, ctx))
+	if (ctx && only_tls13(ctx) && own_certificate(t, ctx)) {
+		SSL_CTX_set_info_callback(ctx, handshake_moves);
 		return ctx;
+	}
 	SSL_CTX_free(ctx);
 	return NULL;
 }

@@ -37,6 +37,9 @@ struct tls_expect {
 };
 enum err tls_curl(SSL_CTX *ctx, struct tls_expect *expect) MUST_CHECK;
 
+/* CPU time of this connection's handshake since last asked, in nanoseconds (core/spent.h); who asks owns it. */
+int64_t tls_spent(SSL *ssl);
+
 /* Who is at the other end; ERR_MISSING if it showed no certificate. */
 enum err tls_party(SSL *ssl, struct party *out) MUST_CHECK;
 

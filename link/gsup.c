@@ -13,6 +13,7 @@
 #include "core/conf.h"
 #include "core/log.h"
 #include "core/secret.h"
+#include "core/spent.h"
 #include "proto/ipa.h"
 
 enum { PING_MS = 20000, DIAL_MS = 1000, QUEUE_MAX = 1 << 20, LINKS_MAX = 1000 };
@@ -152,10 +153,8 @@ static int frame(struct gsup_link *l, uint8_t proto, struct bytes payload)
 	return 1;
 }
 
-static void came(struct bufferevent *bev, void *arg)
+static void frames(struct bufferevent *bev, struct gsup_link *l)
 {
-	struct gsup_link *l = arg;
-
 	while (l->bev == bev) {
 		struct evbuffer *in = bufferevent_get_input(bev);
 		uint8_t copy[IPA_HEAD + IPA_MAX], proto = 0;
@@ -177,6 +176,14 @@ static void came(struct bufferevent *bev, void *arg)
 	}
 }
 
+static void came(struct bufferevent *bev, void *arg)
+{
+	int before = spent_switch(spent_step("vectors"));
+
+	frames(bev, arg);
+	spent_switch(before);
+}
+
 static enum err certified(struct gsup_link *l)
 {
 	SSL *ssl = bufferevent_openssl_get_ssl(l->bev);
@@ -193,8 +200,8 @@ static enum err certified(struct gsup_link *l)
 static void any_event(struct bufferevent *bev, short what, void *arg)
 {
 	struct gsup_link *l = arg;
+	SSL *ssl = bufferevent_openssl_get_ssl(bev);
 
-	(void)bev;
 	if (!(what & BEV_EVENT_CONNECTED)) {
 		disconnect(l, what & BEV_EVENT_TIMEOUT ? "timeout" : "the other side ended");
 		return;
@@ -203,6 +210,8 @@ static void any_event(struct bufferevent *bev, short what, void *arg)
 		disconnect(l, "this certificate may not connect here; `usher peer add` makes it a peer");
 		return;
 	}
+	if (ssl)
+		spent_add(spent_step("vectors"), tls_spent(ssl));
 	say(l, l->server ? CCM_ID_GET : CCM_PING);
 }
 

@@ -15,6 +15,7 @@
 
 #include "core/conf.h"
 #include "core/log.h"
+#include "core/spent.h"
 
 enum phase { READING_HEAD, WAITING_OWNER, DIALLING, ASKING_GATEWAY, OPEN, CLOSING };
 
@@ -312,6 +313,7 @@ static void far_up(struct tunnel *t)
 		open_up(t);
 		return;
 	}
+	spent_add(spent_step("access"), tls_spent(bufferevent_openssl_get_ssl(t->far)));
 	evbuffer_add_printf(bufferevent_get_output(t->far), "CONNECT %s HTTP/1.1\r\nHost: %s\r\nUsher-Identity: %s\r\n\r\n",
 		t->ask.target, t->ask.target, t->identity);
 	bufferevent_enable(t->far, EV_READ | EV_WRITE);
@@ -396,6 +398,7 @@ static void head_came(struct bufferevent *bev, void *arg)
 	size_t used = 0;
 	enum err e = tunnel_head_read(BYTES(evbuffer_pullup(in, -1), evbuffer_get_length(in)), &ask, &used);
 	SSL *ssl = bufferevent_openssl_get_ssl(bev);
+	int before;
 
 	if (e == ERR_AGAIN)
 		return;
@@ -412,7 +415,11 @@ static void head_came(struct bufferevent *bev, void *arg)
 	}
 	t->phase = WAITING_OWNER;
 	bufferevent_set_timeouts(bev, NULL, NULL);
+	before = spent_switch(spent_step("access"));
+	if (ssl)
+		spent_add(spent_now(), tls_spent(ssl));
 	t->server->events.asked(t, &t->ask, t->server->arg);
+	spent_switch(before);
 }
 
 static struct bufferevent *near_new(struct tunnel_server *s, evutil_socket_t fd)

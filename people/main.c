@@ -27,6 +27,9 @@ static const struct command {
 		"--temporary removes the folders at the end, --remove the whole of DIR, whatever ends it. --verbose shows the roles' log lines.\n", run_dirs },
 	{ "status", "[ROLE ID]", "ask every role this folder knows how it is",
 		"  usher --as alice status\n  usher --as alice --json status registration 901-70\n", status_all },
+	{ "metrics", "[ROLE ID]", "print the Prometheus text of every role this folder knows",
+		"  usher --as alice metrics\n  usher --as alice metrics dlusim dlusim.home.example\n"
+		"A line `# ROLE ID` stands before each role's own.\n", metrics_all },
 	{ "ca invite", "ROLE ID", "let somebody enrol once", "  usher --as alice ca invite registration 901-70 > reg.invite\n", ca_invite },
 	{ "ca revoke", "ROLE ID [--use tls|sign|deliver] [--reason REASON]", "revoke certificates",
 		"  usher --as alice ca revoke equipment acme:000017 --reason keyCompromise\n", ca_revoke },

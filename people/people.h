@@ -45,6 +45,7 @@ json_t *asker_json(struct asker *a, const struct peer *p, const char *path, json
 int run_dirs(struct words *w);
 int setup_role(struct words *w);
 int peer_add(struct words *w);
+int metrics_all(struct words *w);
 int status_all(struct words *w);
 int ca_invite(struct words *w);
 int ca_revoke(struct words *w);

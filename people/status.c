@@ -40,6 +40,41 @@ static void line(const struct peer *p, json_t *o)
 	printf("%s%s\n", last && *last ? "; last failure: " : "", last ? last : "");
 }
 
+static int metrics_one(struct asker *a, const struct peer *p)
+{
+	struct request q = { .method = "GET", .address = p->address, .path = "/metrics", .peer_role = p->party.role, .peer_id = p->party.id };
+	struct response r;
+
+	if (asker_ask(a, &q, &r))
+		return sorry("%s %s: %s", p->party.role, p->party.id, r.why.text);
+	if (r.status != 200)
+		return sorry("%s %s answers %d: is this folder's certificate one of staff, and a peer there?", p->party.role, p->party.id, r.status);
+	printf("# %s %s\n%.*s", p->party.role, p->party.id, (int)r.body.n, (const char *)r.body.p);
+	return DONE;
+}
+
+int metrics_all(struct words *w)
+{
+	struct asker *a;
+	int code = DONE, asked = 0;
+
+	if (w->n != 0 && !words_left(w, 2, "metrics [ROLE ID]"))
+		return USAGE;
+	a = asker_open(w, NULL);
+	for (size_t i = 0; a && i < peers_count(asker_peers(a)); i++) {
+		const struct peer *p = peers_at(asker_peers(a), i);
+
+		if (!*p->address || (w->n == 2 && (strcmp(w->v[0], p->party.role) || strcmp(w->v[1], p->party.id))))
+			continue;
+		asked++;
+		code |= metrics_one(a, p);
+	}
+	if (a && !asked)
+		code = sorry("no role to ask; `usher peer add DIR ROLE ID --address HOST:PORT` makes this folder know one");
+	asker_close(a);
+	return a ? code : FAILED;
+}
+
 int status_all(struct words *w)
 {
 	struct asker *a;

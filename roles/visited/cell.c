@@ -10,6 +10,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/spent.h"
 #include "roles/visited/visited.h"
 
 enum { TUNED_MS = 5000, BROADCAST_MS = 1000, RESEND_MS = 1500, TRIES = 4, IDLE_MS = 60000, SILENT_MS = 2 * 3600 * 1000, BURST = 64 };
@@ -192,11 +193,10 @@ static void hear(struct visited *v, struct bytes in, const struct sockaddr_in *f
 	attach_hear(m, f.info);
 }
 
-static void readable(evutil_socket_t fd, short what, void *arg)
+static void datagrams(evutil_socket_t fd, struct visited *v)
 {
 	uint8_t in[GSMTAP_MAX + 1];
 
-	(void)what;
 	for (int i = 0; i < BURST; i++) {
 		struct sockaddr_in from;
 		socklen_t len = sizeof(from);
@@ -205,8 +205,17 @@ static void readable(evutil_socket_t fd, short what, void *arg)
 		if (n < 0)
 			return;
 		if (from.sin_family == AF_INET)
-			hear(arg, BYTES(in, n), &from);
+			hear(v, BYTES(in, n), &from);
 	}
+}
+
+static void readable(evutil_socket_t fd, short what, void *arg)
+{
+	int before = spent_switch(spent_step("attach"));
+
+	(void)what;
+	datagrams(fd, arg);
+	spent_switch(before);
 }
 
 enum err cell_serve(struct visited *v, struct why *w)

@@ -325,9 +325,57 @@ static void a_locked_key(void **state)
 	EVP_PKEY_free(k);
 }
 
+static X509 *flipped(X509 *c)
+{
+	uint8_t *der = NULL;
+	const uint8_t *at;
+	int n = i2d_X509(c, &der);
+	X509 *out;
+
+	assert_true(n > 0);
+	der[n - 1] ^= 1; /* within the signature */
+	at = der;
+	out = d2i_X509(NULL, &at, n);
+	OPENSSL_free(der);
+	assert_non_null(out);
+	return out;
+}
+
+/* Paths found good are remembered: what is no part of that memory is judged again, and other octets are another path. */
+static void remembered(void **state)
+{
+	struct pki p, other;
+	EVP_PKEY *k = EVP_EC_gen("P-256");
+	X509 *c, *bad;
+	struct why w;
+
+	(void)state;
+	pki_new(&p);
+	pki_new(&other);
+	c = pki_leaf(&p, "hss", "001-01", CERT_SIGN, k);
+	bad = flipped(c);
+	for (int i = 0; i < 2; i++) { /* the second time from memory */
+		assert_int_equal(verify(&p, c, "hss", "001-01", CERT_SIGN, &w), OK);
+		assert_int_equal(verify(&p, c, "hss", "001-02", CERT_SIGN, &w), ERR_DENIED);
+		assert_int_equal(verify(&p, c, "registration", NULL, CERT_SIGN, &w), ERR_DENIED);
+		assert_int_equal(verify(&p, c, NULL, NULL, CERT_TLS, &w), ERR_DENIED);
+		assert_int_equal(cert_verify(c, p.cas, p.roots, NULL, NULL, CERT_SIGN, (struct cert_time){ clock_now() - 3600, 0 }, &w), ERR_EXPIRED);
+		assert_int_equal(verify(&p, bad, "hss", "001-01", CERT_SIGN, &w), ERR_AUTH);
+		/* under a root that this verifier does not hold; with a CA of the same name and another key; without its CA */
+		assert_int_equal(cert_verify(c, p.cas, other.roots, NULL, NULL, CERT_SIGN, (struct cert_time){ clock_now(), 0 }, &w), ERR_AUTH);
+		assert_int_equal(cert_verify(c, other.cas, p.roots, NULL, NULL, CERT_SIGN, (struct cert_time){ clock_now(), 0 }, &w), ERR_AUTH);
+		assert_int_equal(cert_verify(c, NULL, p.roots, NULL, NULL, CERT_SIGN, (struct cert_time){ clock_now(), 0 }, &w), ERR_AUTH);
+	}
+	X509_free(c);
+	X509_free(bad);
+	EVP_PKEY_free(k);
+	pki_free(&p);
+	pki_free(&other);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(role_id_and_use), cmocka_unit_test(chains), cmocka_unit_test(time_is_judged),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(role_id_and_use), cmocka_unit_test(chains), cmocka_unit_test(remembered), cmocka_unit_test(time_is_judged),
 		cmocka_unit_test(other_algorithms), cmocka_unit_test(parties), cmocka_unit_test(requests), cmocka_unit_test(files),
 		cmocka_unit_test(a_locked_key) };
 
