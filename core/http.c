@@ -15,12 +15,12 @@
 #include "core/log.h"
 #include "core/spent.h"
 
-enum { TIMEOUT_MS = 30000, KEPT = 64, SOCKETS = 256 };
+enum { TIMEOUT_MS = 30000, KEPT = 64, SOCKETS = 16 };
 
 /* Octets that a socket had carried when we last looked. */
 struct carried {
 	curl_socket_t fd;
-	int closed;
+	int open, closed;    /* closed: its call has still to ask */
 	int64_t sent, received;
 };
 
@@ -32,6 +32,7 @@ struct http {
 	struct call *first;
 	struct carried carried[SOCKETS];
 	char agent[64];
+	int at_once;
 };
 
 struct call {
@@ -45,7 +46,8 @@ struct call {
 	uint8_t *in;
 	size_t in_n;
 	int too_large, last_out, step;
-	curl_socket_t opened;
+	curl_socket_t socket;    /* the last one it used */
+	int opened;              /* it was opened for this call */
 	struct response response;
 	http_done done;
 	void *arg;
@@ -55,7 +57,20 @@ struct call {
 
 static struct carried *carried_by(struct http *h, curl_socket_t fd)
 {
-	return fd >= 0 && fd < SOCKETS ? h->carried + fd : NULL;
+	for (int i = 0; i < SOCKETS; i++)
+		if (h->carried[i].open && h->carried[i].fd == fd)
+			return h->carried + i;
+	return NULL;
+}
+
+/* A client of its own (an equipment) has few sockets; beyond that they are not counted. */
+static void carried_begins(struct http *h, curl_socket_t fd)
+{
+	for (int i = 0; i < SOCKETS; i++)
+		if (!h->carried[i].open || h->carried[i].closed || h->carried[i].fd == fd) {
+			h->carried[i] = (struct carried){ .fd = fd, .open = 1 };
+			return;
+		}
 }
 
 static void look_at_socket(struct carried *c, curl_socket_t fd)
@@ -74,12 +89,12 @@ static curl_socket_t socket_opens(void *arg, curlsocktype purpose, struct curl_s
 {
 	struct call *c = arg;
 	curl_socket_t fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
-	struct carried *k = carried_by(c->http, fd);
 
 	(void)purpose;
-	c->opened = fd;
-	if (k)
-		*k = (struct carried){ .fd = fd };
+	c->socket = fd;
+	c->opened = 1;
+	if (fd >= 0)
+		carried_begins(c->http, fd);
 	return fd;
 }
 
@@ -97,18 +112,15 @@ static int socket_closes(void *arg, curl_socket_t fd)
 
 static void count_octets(struct call *c)
 {
-	curl_socket_t fd = CURL_SOCKET_BAD;
-	struct carried *k, before;
+	struct carried *k = carried_by(c->http, c->socket), before;
 
-	curl_easy_getinfo(c->easy, CURLINFO_ACTIVESOCKET, &fd);
-	k = carried_by(c->http, fd == CURL_SOCKET_BAD ? c->opened : fd);
 	if (!k)
 		return;
-	before = *k;
+	before = c->opened ? (struct carried){ 0 } : *k;
 	if (!k->closed)
 		look_at_socket(k, k->fd);
-	c->response.sent = k->sent - (c->opened == CURL_SOCKET_BAD ? before.sent : 0);
-	c->response.received = k->received - (c->opened == CURL_SOCKET_BAD ? before.received : 0);
+	c->response.sent = k->sent - before.sent;
+	c->response.received = k->received - before.received;
 }
 
 /* A turn begins when we speak after the other side did. */
@@ -239,6 +251,9 @@ static int socket_wish(CURL *easy, curl_socket_t fd, int what, void *arg, void *
 	struct watched *s = own;
 	struct call *c = NULL;
 
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &c);
+	if (c)
+		c->socket = fd;
 	if (s && s->event)
 		event_free(s->event);
 	if (what == CURL_POLL_REMOVE) {
@@ -247,7 +262,6 @@ static int socket_wish(CURL *easy, curl_socket_t fd, int what, void *arg, void *
 	} else if (s || (s = malloc(sizeof(*s)))) {
 		short wish = (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST);
 
-		curl_easy_getinfo(easy, CURLINFO_PRIVATE, &c);
 		*s = (struct watched){ h, event_new(loop_base(h->loop), fd, wish, socket_ready, s), c ? c->step : SPENT_LOOP };
 		if (s->event)
 			event_add(s->event, NULL);
@@ -434,6 +448,7 @@ static void set_rules(struct call *c, const struct request *r)
 	curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, c);
 	curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, socket_closes);
 	curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, c->http);
+	curl_easy_setopt(e, CURLOPT_FORBID_REUSE, (long)r->last);
 	if (r->count) {
 		curl_easy_setopt(e, CURLOPT_VERBOSE, 1L);
 		curl_easy_setopt(e, CURLOPT_DEBUGFUNCTION, count_turns);
@@ -451,7 +466,7 @@ struct call *http_ask(struct http *h, const struct request *r, http_done done, v
 	c->done = done;
 	c->arg = arg;
 	c->step = spent_now();
-	c->opened = CURL_SOCKET_BAD;
+	c->socket = CURL_SOCKET_BAD;
 	c->next = h->first;
 	c->back = &h->first;
 	if (c->next)
@@ -477,7 +492,8 @@ static int multi_new(struct http *h)
 		&& curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) == CURLM_OK
 		&& curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, timer_wish) == CURLM_OK
 		&& curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) == CURLM_OK
-		&& curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)KEPT) == CURLM_OK;
+		&& curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)KEPT) == CURLM_OK
+		&& curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)h->at_once) == CURLM_OK;
 }
 
 enum err http_open(struct loop *l, struct tls *t, const char *user_agent, struct http **out)
@@ -495,6 +511,12 @@ enum err http_open(struct loop *l, struct tls *t, const char *user_agent, struct
 	}
 	*out = h;
 	return OK;
+}
+
+void http_limit(struct http *h, int at_once)
+{
+	h->at_once = at_once;
+	curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)at_once);
 }
 
 void http_forget(struct http *h)

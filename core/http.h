@@ -26,6 +26,7 @@ struct request {
 	const char *proxy;              /* host:port of a CONNECT proxy, NULL: direct */
 	const char *proxy_bearer;       /* its bearer token */
 	int timeout_ms;                 /* 0: 30 s */
+	int last;                       /* 1: nothing more to ask there, the connection closes after the answer */
 	int count;                      /* 1: count octets and turns (an equipment's link) */
 };
 
@@ -51,6 +52,8 @@ void http_close(struct http *h);   /* open calls end with ERR_UNAVAILABLE before
 /* Copies all it needs. done is called exactly once, on the loop, never from inside http_ask. NULL: out of memory. */
 struct call *http_ask(struct http *h, const struct request *r, http_done done, void *arg);
 void http_cancel(struct call *c);  /* done is not called any more */
+/* At most so many connections are open to one party at a time (0, the default: any number); further requests wait their turn. */
+void http_limit(struct http *h, int at_once);
 /* Drops connections kept alive (an equipment whose bearer has changed). */
 void http_forget(struct http *h);
 

@@ -10,7 +10,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 
-enum { EXIT_USAGE = 2, FILE_ROOM = 640 };
+enum { EXIT_USAGE = 2, FILE_ROOM = 640, AT_ONCE = 8 };
 
 /* The first fields of every role's config record, as PROCESS_ITEMS lays them out. */
 struct common {
@@ -219,8 +219,10 @@ static enum err open_services(struct process *p, const struct role *r, struct wh
 		return e;
 	store_set_owner(p->store, p);
 	e = http_open(p->loop, p->tls, agent, &p->http);
-	if (!e)
+	if (!e) {
+		http_limit(p->http, AT_ONCE); /* a burst of letters waits its turn instead of shaking hands for each */
 		e = r->start(p, w);
+	}
 	if (!e)
 		e = errands_open(p->loop, p->store, r->errands, &p->errands);
 	if (!e)

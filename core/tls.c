@@ -126,7 +126,7 @@ static void handshake_moves(const SSL *ssl, int where, int ret)
 	SSL *own = (SSL *)(uintptr_t)ssl;
 
 	(void)ret;
-	if (!(where & SSL_CB_EXIT) && spent_now() == SPENT_LOOP) {
+	if (where & (SSL_CB_LOOP | SSL_CB_HANDSHAKE_START) && spent_now() == SPENT_LOOP) {
 		spent_switch(SPENT_ASIDE);
 	} else if (where & SSL_CB_EXIT && spent_now() == SPENT_ASIDE) {
 		spent_switch(SPENT_LOOP);

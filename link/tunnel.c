@@ -16,6 +16,7 @@
 #include "core/conf.h"
 #include "core/log.h"
 #include "core/spent.h"
+#include "link/carrier.h"
 
 enum phase { READING_HEAD, WAITING_OWNER, DIALLING, ASKING_GATEWAY, OPEN, CLOSING };
 
@@ -23,6 +24,8 @@ struct tunnel {
 	struct tunnel_server *server;
 	struct tunnel *next, **back;
 	struct bufferevent *near, *far; /* the asking side, and where it wants to go */
+	struct carrier *carrier;        /* of which one of them is the bufferevent */
+	int keep;                       /* it is whole, and carries the next tunnel after this one */
 	enum phase phase;
 	int moving;                     /* inside the moved callback: an end waits until it returns */
 	struct tunnel_ask ask;
@@ -34,6 +37,7 @@ struct tunnel_server {
 	struct loop *loop;
 	struct tls *tls;
 	struct evconnlistener *listener;
+	struct carriers *carriers;
 	struct tunnel *first;
 	int count, most;
 	struct tunnel_events events;
@@ -139,16 +143,30 @@ enum err tunnel_answer_read(struct bytes in, int *status, size_t *used)
 
 /* --- life of a tunnel --- */
 
+static void let_go(struct tunnel *t, struct bufferevent **bev)
+{
+	struct carrier *c = t->carrier;
+
+	if (*bev && c && carrier_bev(c) == *bev) {
+		t->carrier = NULL;
+		if (t->keep)
+			carrier_end(c);
+		else
+			carrier_drop(c);
+	} else if (*bev) {
+		bufferevent_free(*bev);
+	}
+	*bev = NULL;
+}
+
 static void tunnel_free(struct tunnel *t)
 {
 	struct tunnel_server *s = t->server;
 
 	if (s->events.ended)
 		s->events.ended(t, s->arg);
-	if (t->near)
-		bufferevent_free(t->near);
-	if (t->far)
-		bufferevent_free(t->far);
+	let_go(t, &t->near);
+	let_go(t, &t->far);
 	*t->back = t->next;
 	if (t->next)
 		t->next->back = t->back;
@@ -180,15 +198,13 @@ static void near_sent(struct bufferevent *bev, void *arg)
 }
 
 static void any_event(struct bufferevent *bev, short what, void *arg);
+static void far_up(struct tunnel *t);
 
 /* What waits for the near side goes out, then the connection closes. */
 static void close_after_sending(struct tunnel *t)
 {
 	t->phase = CLOSING;
-	if (t->far) {
-		bufferevent_free(t->far);
-		t->far = NULL;
-	}
+	let_go(t, &t->far);
 	bufferevent_disable(t->near, EV_READ);
 	if (!evbuffer_get_length(bufferevent_get_output(t->near))) {
 		tunnel_free(t);
@@ -226,29 +242,52 @@ static struct bufferevent *other_side(struct tunnel *t, struct bufferevent *bev)
 	return bev == t->near ? t->far : t->near;
 }
 
+static int is_carrier(const struct tunnel *t, const struct bufferevent *bev)
+{
+	return t->carrier && carrier_bev(t->carrier) == bev;
+}
+
+/* What has come from it is on its way: the other side gets it, if it still can. */
+static void side_ended(struct tunnel *t, const struct bufferevent *bev)
+{
+	if (bev == t->far && !is_carrier(t, t->near))
+		close_after_sending(t);
+	else
+		tunnel_free(t);
+}
+
 /* Moves what one side sent to the other; 0: the tunnel is gone. */
 static int move_octets(struct tunnel *t, struct bufferevent *bev)
 {
 	struct bufferevent *to = other_side(t, bev);
 	struct evbuffer *in = bufferevent_get_input(bev);
+	struct carrier *c = t->carrier;
 	size_t n = evbuffer_get_length(in);
+	int bad = 0;
 
 	if (!n)
 		return 1;
-	if (bufferevent_write_buffer(to, in)) {
+	if (is_carrier(t, bev))
+		n = carrier_read(c, bufferevent_get_output(to));
+	else
+		bad = c ? carrier_write(c, in) != OK : bufferevent_write_buffer(to, in) != 0;
+	if (bad) {
 		tunnel_free(t);
 		return 0;
 	}
 	if (evbuffer_get_length(bufferevent_get_output(to)) > TUNNEL_QUEUE)
 		bufferevent_disable(bev, EV_READ);
-	if (t->server->events.moved) {
+	if (n && t->server->events.moved) {
 		t->moving = 1;
 		t->server->events.moved(t, n, t->server->arg);
 		t->moving = 0;
 	}
-	if (t->phase == OPEN)
+	if (t->phase != OPEN)
+		tunnel_free(t);
+	else if (is_carrier(t, bev) && carrier_ended(c))
+		side_ended(t, bev);
+	else
 		return 1;
-	tunnel_free(t);
 	return 0;
 }
 
@@ -270,6 +309,7 @@ static void open_up(struct tunnel *t)
 	static const struct timeval idle = { TUNNEL_IDLE_S, 0 };
 
 	t->phase = OPEN;
+	t->keep = t->carrier != NULL;
 	bufferevent_setcb(t->near, flow, drained, any_event, t);
 	bufferevent_setcb(t->far, flow, drained, any_event, t);
 	bufferevent_setwatermark(t->near, EV_READ, 0, TUNNEL_QUEUE);
@@ -319,6 +359,8 @@ static void far_up(struct tunnel *t)
 	bufferevent_enable(t->far, EV_READ | EV_WRITE);
 }
 
+static void pass_on(struct tunnel *t, struct carrier *c);
+
 static void any_event(struct bufferevent *bev, short what, void *arg)
 {
 	struct tunnel *t = arg;
@@ -329,13 +371,13 @@ static void any_event(struct bufferevent *bev, short what, void *arg)
 			far_up(t);
 		return;
 	}
+	if (is_carrier(t, bev))
+		t->keep = 0;
 	if (t->phase == OPEN) {
-		if (!move_octets(t, bev))
-			return;
-		if (far)
-			close_after_sending(t);
-		else
-			tunnel_free(t);
+		if (move_octets(t, bev))
+			side_ended(t, bev);
+	} else if (t->phase == ASKING_GATEWAY && far && carrier_used(t->carrier)) {
+		pass_on(t, carrier_replace(t->carrier)); /* it closed just when we took it */
 	} else if (far) {
 		tunnel_refuse(t, 502, ERR_UNAVAILABLE, "%s does not answer; try again later",
 			t->phase == DIALLING ? t->ask.target : "the access gateway");
@@ -359,6 +401,10 @@ static void dial(struct tunnel *t, struct bufferevent *bev, const char *address,
 	bufferevent_setcb(bev, read, NULL, any_event, t);
 	bufferevent_set_timeouts(bev, &patience, &patience);
 	bufferevent_enable(bev, EV_READ | EV_WRITE);
+	if (is_carrier(t, bev) && carrier_used(t->carrier)) {
+		far_up(t);
+		return;
+	}
 	/* Names were resolved by the operator's own routes; a gateway dials what those say (loopback or numeric). */
 	if (bufferevent_socket_connect_hostname(bev, NULL, AF_UNSPEC, host, port))
 		tunnel_refuse(t, 502, ERR_UNAVAILABLE, "%s cannot be reached", address);
@@ -370,22 +416,19 @@ void tunnel_dial(struct tunnel *t, const char *address)
 	dial(t, bufferevent_socket_new(loop_base(t->server->loop), -1, BEV_OPT_CLOSE_ON_FREE), address, NULL);
 }
 
+static void pass_on(struct tunnel *t, struct carrier *c)
+{
+	t->phase = ASKING_GATEWAY;
+	t->carrier = c;
+	dial(t, c ? carrier_bev(c) : NULL, c ? carrier_address(c) : "", gateway_answered);
+}
+
 void tunnel_pass(struct tunnel *t, const char *address, struct tls *tls, const char *role, const char *id, const char *identity)
 {
-	SSL *ssl = tls_connect(tls, role, id);
-	struct bufferevent *bev = NULL;
-
-	t->phase = ASKING_GATEWAY;
-	if (text_copy(t->identity, sizeof(t->identity), identity)) {
-		SSL_free(ssl);
+	if (text_copy(t->identity, sizeof(t->identity), identity))
 		tunnel_refuse(t, 400, ERR_FORMAT, "the identity is too long");
-		return;
-	}
-	if (ssl)
-		bev = bufferevent_openssl_socket_new(loop_base(t->server->loop), -1, ssl, BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE);
-	if (bev)
-		bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-	dial(t, bev, address, gateway_answered);
+	else
+		pass_on(t, carrier_take(t->server->carriers, address, tls, role, id));
 }
 
 /* --- the listener --- */
@@ -434,33 +477,54 @@ static struct bufferevent *near_new(struct tunnel_server *s, evutil_socket_t fd)
 	return bufferevent_openssl_socket_new(loop_base(s->loop), fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
 }
 
-static void accepted(struct evconnlistener *el, evutil_socket_t fd, struct sockaddr *sa, int n, void *arg)
+/* Waits for a head. */
+static void tunnel_begin(struct tunnel_server *s, struct bufferevent *bev, struct carrier *c)
 {
-	static const struct timeval patience = { TUNNEL_HEAD_S, 0 };
-	struct tunnel_server *s = arg;
-	struct tunnel *t = s->count < s->most ? calloc(1, sizeof(*t)) : NULL;
+	struct tunnel *t = calloc(1, sizeof(*t));
 
-	(void)el, (void)sa, (void)n;
-	if (t)
-		t->near = near_new(s, fd);
-	if (!t || !t->near) {
-		free(t);
-		close(fd);
+	if (!t) {
+		if (c)
+			carrier_drop(c);
+		else
+			bufferevent_free(bev);
 		return;
 	}
-	t->server = s;
+	*t = (struct tunnel){ .server = s, .near = bev, .carrier = c };
 	t->next = s->first;
 	t->back = &s->first;
 	if (t->next)
 		t->next->back = &t->next;
 	s->first = t;
 	s->count++;
-	if (s->tls)
-		bufferevent_openssl_set_allow_dirty_shutdown(t->near, 1);
 	bufferevent_setcb(t->near, head_came, NULL, any_event, t);
 	bufferevent_setwatermark(t->near, EV_READ, 0, TUNNEL_HEAD);
-	bufferevent_set_timeouts(t->near, &patience, &patience);
 	bufferevent_enable(t->near, EV_READ | EV_WRITE);
+}
+
+static void accepted(struct evconnlistener *el, evutil_socket_t fd, struct sockaddr *sa, int n, void *arg)
+{
+	static const struct timeval patience = { TUNNEL_HEAD_S, 0 };
+	struct tunnel_server *s = arg;
+	struct bufferevent *bev = s->count < s->most ? near_new(s, fd) : NULL;
+	struct carrier *c = bev && s->tls ? carrier_accepted(s->carriers, bev) : NULL;
+
+	(void)el, (void)sa, (void)n;
+	if (!bev) {
+		close(fd);
+	} else if (s->tls && !c) {
+		bufferevent_free(bev);
+	} else {
+		if (s->tls)
+			bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+		bufferevent_set_timeouts(bev, &patience, &patience);
+		tunnel_begin(s, bev, c);
+	}
+}
+
+/* A carrier that is free again; its own patience is set. */
+static void comes_again(struct carrier *c, void *arg)
+{
+	tunnel_begin(arg, carrier_bev(c), c);
 }
 
 enum err tunnel_listen(struct loop *l, const struct tunnel_conf *c, struct tunnel_server **out, struct why *w)
@@ -476,7 +540,9 @@ enum err tunnel_listen(struct loop *l, const struct tunnel_conf *c, struct tunne
 	s->most = c->most;
 	s->events = c->events;
 	s->arg = c->arg;
-	e = loop_socket(c->name, c->address, SOCKET_TCP, &fd, s->bound, sizeof(s->bound), w);
+	e = carriers_new(l, c->tls ? comes_again : NULL, s, &s->carriers);
+	if (!e)
+		e = loop_socket(c->name, c->address, SOCKET_TCP, &fd, s->bound, sizeof(s->bound), w);
 	if (!e) {
 		s->listener = evconnlistener_new(loop_base(l), accepted, s, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
 		if (!s->listener)
@@ -485,6 +551,7 @@ enum err tunnel_listen(struct loop *l, const struct tunnel_conf *c, struct tunne
 	if (e) {
 		if (fd >= 0)
 			close(fd);
+		carriers_free(s->carriers);
 		free(s);
 		return e;
 	}
@@ -499,6 +566,7 @@ void tunnel_close(struct tunnel_server *s)
 	evconnlistener_free(s->listener);
 	while (s->first)
 		tunnel_free(s->first);
+	carriers_free(s->carriers);
 	free(s);
 }
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # The whole of usher on this machine, for ./demo and bench/: a release build, and in a folder that is removed at the end two
 # registration operators, two home operators, three visited operators and a fleet. Nothing but documented commands of usher.
-# Sourced; needs: $here (the repository), $label (of the folder). Gives: $usher $equipment $dir $pids.
+# Sourced; needs: $here (the repository), $label (of the folder), and $built if the build folder is not build/. Gives: $usher $equipment $dir $pids.
 
-built=${USHER_DEMO_BUILD:-$here/build}
+built=${built:-$here/build}
 [ -f "$built/build.ninja" ] || meson setup "$built" -Dtests=disabled --buildtype=release >"$built.log" 2>&1 || { cat "$built.log"; exit 1; }
 ninja -C "$built" >"$built.log" 2>&1 || { cat "$built.log"; exit 1; }
 usher=$built/people/usher equipment=$built/roles/equipment/usher-equipment

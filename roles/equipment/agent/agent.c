@@ -167,7 +167,7 @@ static void discover(struct agent *a, const char *realm, const char *nonce)
 {
 	char value[DIGEST_LINE], line[DIGEST_LINE + 32];
 	struct request q = { .method = "GET", .address = a->order.discover_address, .path = "/v1/discover", .peer_role = "registration",
-		.peer_id = a->order.registration, .header = { line }, .proxy = a->path.proxy, .proxy_bearer = a->path.token, .count = 1 };
+		.peer_id = a->order.registration, .header = { line }, .proxy = a->path.proxy, .proxy_bearer = a->path.token, .last = *nonce != 0, .count = 1 };
 	struct why w = { "" };
 
 	if (tre_discover(a->tre, a->slot, realm, q.path, nonce, value, sizeof(value), &w)) {

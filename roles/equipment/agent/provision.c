@@ -311,7 +311,7 @@ static void ocsp_send(void *arg)
 	struct session *s = arg;
 	struct agent *a = s->agent;
 	struct request q = { .method = "POST", .address = a->route.ocsp.n > 1 ? a->route.ocsp.item[1] : a->route.ocsp.item[0], .path = "/",
-		.type = "application/ocsp-request", .proxy = a->path.proxy, .proxy_bearer = a->path.token, .count = 1 };
+		.type = "application/ocsp-request", .proxy = a->path.proxy, .proxy_bearer = a->path.token, .last = 1, .count = 1 };
 	struct why w = { "" };
 
 	s->timer = NULL;

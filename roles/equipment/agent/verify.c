@@ -15,7 +15,7 @@ static void post(struct agent *a, http_done done)
 {
 	struct request q = { .method = "POST", .address = a->route.dlusim_address, .path = "/v1/verify", .peer_role = "dlusim", .peer_id = a->route.dlusim,
 		.type = "application/cms", .body = BYTES(a->carried, a->carried_n), .proxy = a->path.proxy, .proxy_bearer = a->path.token,
-		.timeout_ms = TIMEOUT_MS, .count = 1 };
+		.timeout_ms = TIMEOUT_MS, .last = done == proved, .count = 1 };
 
 	if (!http_ask(a->http, &q, done, a))
 		agent_later(a, 0);
