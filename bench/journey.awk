@@ -12,7 +12,7 @@ function field(line, name,   v) {
 function leg_of(role, step) {
 	if (role == "hss" && step == "verify") return "seal"
 	if (step == "fetch" || step == "done") return "provision"
-	if (step == "peers" || step == "handshake") return "desk"
+	if (step == "peers") return "desk"
 	return step
 }
 function add(leg, role, round, us) {
