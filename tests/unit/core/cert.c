@@ -373,9 +373,48 @@ static void remembered(void **state)
 	pki_free(&other);
 }
 
+/* One certificate for the same octets, however often; nothing for octets that are not exactly one certificate in DER. */
+static void decoded(void **state)
+{
+	struct pki p;
+	uint8_t *der = NULL, more[2048];
+	X509 *a, *b;
+	size_t n;
+
+	(void)state;
+	pki_new(&p);
+	n = (size_t)i2d_X509(p.sign_ca, &der);
+	a = cert_decode(BYTES(der, n));
+	b = cert_decode(BYTES(der, n));
+	assert_non_null(a);
+	assert_ptr_equal(a, b);
+	assert_int_equal(X509_cmp(a, p.sign_ca), 0);
+	X509_free(a);
+	X509_free(b);
+	memcpy(more, der, n);
+	more[n] = 0;
+	assert_null(cert_decode(BYTES(more, n + 1)));
+	assert_null(cert_decode(BYTES(more, n - 1)));
+	assert_null(cert_decode(BYTES(NULL, 0)));
+	more[n - 1] ^= 1; /* other octets, another certificate */
+	b = cert_decode(BYTES(more, n));
+	assert_non_null(b);
+	assert_int_not_equal(X509_cmp(b, p.sign_ca), 0);
+	X509_free(b);
+	/* the outer length in a longer form, as BER would take it */
+	memmove(more + 5, der + 4, n - 4);
+	more[0] = der[0];
+	more[1] = 0x83;
+	more[2] = 0;
+	memcpy(more + 3, der + 2, 2);
+	assert_null(cert_decode(BYTES(more, n + 1)));
+	OPENSSL_free(der);
+	pki_free(&p);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(role_id_and_use), cmocka_unit_test(chains), cmocka_unit_test(remembered), cmocka_unit_test(time_is_judged),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(role_id_and_use), cmocka_unit_test(chains), cmocka_unit_test(remembered), cmocka_unit_test(decoded), cmocka_unit_test(time_is_judged),
 		cmocka_unit_test(other_algorithms), cmocka_unit_test(parties), cmocka_unit_test(requests), cmocka_unit_test(files),
 		cmocka_unit_test(a_locked_key) };
 
