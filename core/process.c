@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -203,6 +204,17 @@ static enum err open_keys(struct process *p, const struct role *r, struct why *w
 	return e;
 }
 
+/* A server has more connections than the usual soft limit of 1024 descriptors allows. */
+static void files_raise(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max;
+	(void)!setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static enum err open_services(struct process *p, const struct role *r, struct why *w)
 {
 	char db[FILE_ROOM + 8], agent[64];
@@ -278,6 +290,7 @@ int process_main(int argc, char **argv, const struct role *r)
 	if (code >= 0)
 		return code;
 	secret_process();
+	files_raise();
 	e = open_config(&p, r, &o, &w);
 	if (!e && !o.check)
 		e = open_keys(&p, r, &w);

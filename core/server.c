@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/server.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/http.h>
@@ -10,23 +11,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/spent.h"
 
-enum { HEAD_MAX = 8192, IDLE_S = 30, CONNECTIONS_MAX = 4000, STEP_MAX = 40 };
+enum { HEAD_MAX = 8192, IDLE_S = 30, CONNECTIONS_MAX = 4000, BUCKETS = 1024, SWEEP_MS = 1000 };
+
+/* A connection, from accept until evhttp has let go of it. */
+struct connection {
+	struct connection *next;
+	struct bufferevent *bev;     /* a reference of our own */
+	int64_t since;               /* clock_mono_ms: accepted, or its last answer given */
+	int asking;                  /* a handler has its request */
+};
 
 struct server {
 	const struct route *routes;
 	const struct peers *peers;
 	struct tls *tls;
 	void *arg;
+	struct loop *loop;
 	struct evhttp *http;
 	struct evconnlistener *listener;
 	struct event_base *base;
-	int open;                    /* TLS connections; the listener rests while they are too many */
-	int closed;                  /* ends with its last connection */
+	struct connection *bucket[BUCKETS]; /* by the bufferevent's address */
+	int open, most;              /* the listener rests while they are too many */
+	struct timer *sweep;
+	unsigned hand;
 	unsigned ask_client;
 	char bound[320];
 	char name[24];
@@ -34,6 +49,7 @@ struct server {
 
 struct ask {
 	struct server *server;
+	struct connection *connection; /* alive as long as req is */
 	struct evhttp_request *req;  /* NULL when the client is gone */
 	const struct route *route;
 	struct party peer;
@@ -44,42 +60,105 @@ struct ask {
 
 /* --- connections --- */
 
-static void connection_ended(void *parent, void *p, CRYPTO_EX_DATA *ad, int idx, long l, void *arg)
+static struct connection **bucket_of(struct server *s, const struct bufferevent *bev)
 {
-	struct server *s = p;
-
-	(void)parent, (void)ad, (void)idx, (void)l, (void)arg;
-	if (s && s->open-- == CONNECTIONS_MAX && s->listener)
-		evconnlistener_enable(s->listener);
-	if (s && s->closed && !s->open)
-		free(s);
+	return s->bucket + ((uintptr_t)bev >> 4) % BUCKETS;
 }
 
-/* One number per process; connections are made on the loop's thread only. */
-static int index_of_server(void)
+static struct connection *connection_of(struct server *s, const struct bufferevent *bev)
 {
-	static int index;
+	struct connection *c = *bucket_of(s, bev);
 
-	if (!index)
-		index = SSL_get_ex_new_index(0, NULL, NULL, NULL, connection_ended) + 1;
-	return index - 1;
+	while (c && c->bev != bev)
+		c = c->next;
+	return c;
+}
+
+/* evhttp tells nobody when a connection ends, but it takes its callbacks away. */
+static int is_over(const struct connection *c)
+{
+	bufferevent_event_cb event = NULL;
+
+	bufferevent_getcb(c->bev, NULL, NULL, &event, NULL);
+	return !event;
+}
+
+/* Its timeout is for the next octet: one octet every 29 s would hold a connection for days. A whole request has IDLE_S. */
+static void look_after(struct server *s, struct connection **at)
+{
+	int64_t old = clock_mono_ms() - IDLE_S * 1000;
+
+	while (*at) {
+		struct connection *c = *at;
+
+		if (is_over(c)) {
+			*at = c->next;
+			bufferevent_decref(c->bev);
+			free(c);
+			s->open--;
+			continue;
+		}
+		if (!c->asking && c->since < old)
+			(void)!shutdown(bufferevent_getfd(c->bev), SHUT_RDWR); /* evhttp reads the end and frees it */
+		at = &c->next;
+	}
+}
+
+static void sweep(void *arg)
+{
+	struct server *s = arg;
+
+	for (int i = 0; i < BUCKETS; i++)
+		look_after(s, s->bucket + i);
+	if (s->open < s->most)
+		evconnlistener_enable(s->listener); /* it may rest */
+}
+
+static struct bufferevent *stream_new(struct server *s)
+{
+	SSL *ssl = s->tls ? tls_accept(s->tls, s->ask_client != 0) : NULL;
+	struct bufferevent *bev;
+
+	if (!s->tls)
+		return bufferevent_socket_new(s->base, -1, BEV_OPT_CLOSE_ON_FREE);
+	bev = ssl ? bufferevent_openssl_socket_new(s->base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE) : NULL;
+	if (bev)
+		bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+	else
+		SSL_free(ssl);
+	return bev;
 }
 
 static struct bufferevent *connection_new(struct event_base *base, void *arg)
 {
 	struct server *s = arg;
-	SSL *ssl = tls_accept(s->tls, s->ask_client != 0);
-	struct bufferevent *bev = ssl ? bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE) : NULL;
+	struct connection *c = calloc(1, sizeof(*c)), **bucket;
 
-	if (!bev) {
-		SSL_free(ssl);
+	(void)base;
+	s->hand = (s->hand + 1) % BUCKETS;
+	look_after(s, s->bucket + s->hand); /* a few at each new one: between two sweeps many may come and go */
+	if (c)
+		c->bev = stream_new(s);
+	if (!c || !c->bev) {
+		free(c);
 		return NULL;
 	}
-	SSL_set_ex_data(ssl, index_of_server(), s);
-	if (++s->open >= CONNECTIONS_MAX)
+	bufferevent_incref(c->bev);
+	bucket = bucket_of(s, c->bev);
+	c->since = clock_mono_ms();
+	c->next = *bucket;
+	*bucket = c;
+	if (++s->open >= s->most)
 		evconnlistener_disable(s->listener);
-	bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-	return bev;
+	return c->bev;
+}
+
+/* No descriptors left: the listener would be ready for ever, and the loop do nothing else. The next sweep wakes it. */
+static void accept_failed(struct evconnlistener *l, void *http)
+{
+	(void)http;
+	log_hop(LOG_WARN, "listen", "why=\"accept: %s\"", strerror(errno));
+	evconnlistener_disable(l);
 }
 
 /* --- an ask --- */
@@ -163,6 +242,9 @@ static enum err where_from(struct ask *a)
 	ev_uint16_t port = 0;
 
 	evhttp_connection_set_closecb(c, client_gone, a);
+	a->connection = connection_of(a->server, bev);
+	if (a->connection)
+		a->connection->asking = 1;
 	evhttp_connection_get_peer(c, &host, &port);
 	snprintf(a->from, sizeof(a->from), "%s:%u", host ? host : "?", port);
 	if (ssl && SSL_get0_peer_certificate(ssl))
@@ -305,6 +387,10 @@ void ask_reply(struct ask *a, int status, const char *type, struct bytes body)
 
 	if (a->req) {
 		evhttp_connection_set_closecb(evhttp_request_get_connection(a->req), NULL, NULL);
+		if (a->connection) {
+			a->connection->asking = 0;
+			a->connection->since = clock_mono_ms();
+		}
 		if (type)
 			ask_add(a, "Content-Type", type);
 		out = evbuffer_new();
@@ -338,8 +424,9 @@ static const short statuses[ERR_COUNT] = {
 	[ERR_TIMEOUT] = 503, [ERR_AGAIN] = 503, [ERR_CRYPTO] = 500, [ERR_UNSUPPORTED] = 400,
 };
 
-static void refuse(struct ask *a, int status, enum err e, const char *why)
+static void refuse(struct ask *a, int status, enum err e, char *why)
 {
+	text_plain(why); /* a path's octets need not be UTF-8, JSON's must */
 	log_hop(LOG_WARN, "refused", "path=%s from=%s peer=%s/%s status=%d why=\"%s\"", a->path, a->from, a->peer.role, a->peer.id, status, why);
 	if (status == 503 && a->req && !evhttp_find_header(evhttp_request_get_output_headers(a->req), "Retry-After"))
 		ask_add(a, "Retry-After", "2");
@@ -379,19 +466,29 @@ static size_t largest_body(const struct route *r)
 	return most;
 }
 
+/* A quarter of the descriptors at most: the database, other servers and calls need some. */
+static int connections_most(void)
+{
+	struct rlimit files;
+
+	return getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur / 4 >= CONNECTIONS_MAX ? CONNECTIONS_MAX : (int)files.rlim_cur / 4;
+}
+
 static enum err serve(struct server *s, int fd)
 {
+	s->sweep = timer_every(s->loop, SWEEP_MS, sweep, s);
+	s->most = connections_most();
 	s->http = evhttp_new(s->base);
 	s->listener = s->http ? evconnlistener_new(s->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd) : NULL;
-	if (!s->listener || !evhttp_bind_listener(s->http, s->listener))
+	if (!s->sweep || !s->listener || !evhttp_bind_listener(s->http, s->listener))
 		return ERR_IO;
+	evconnlistener_set_error_cb(s->listener, accept_failed);
 	evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE);
 	evhttp_set_max_headers_size(s->http, HEAD_MAX);
 	evhttp_set_max_body_size(s->http, (ev_ssize_t)largest_body(s->routes));
 	evhttp_set_timeout(s->http, IDLE_S);
 	evhttp_set_default_content_type(s->http, NULL);
-	if (s->tls)
-		evhttp_set_bevcb(s->http, connection_new, s);
+	evhttp_set_bevcb(s->http, connection_new, s);
 	evhttp_set_gencb(s->http, came, s);
 	return OK;
 }
@@ -408,6 +505,7 @@ enum err server_open(struct loop *l, const struct server_conf *c, struct server 
 	s->peers = c->peers;
 	s->tls = c->tls;
 	s->arg = c->arg;
+	s->loop = l;
 	s->base = loop_base(l);
 	snprintf(s->name, sizeof(s->name), "%s", c->name);
 	for (const struct route *r = c->routes; r->method; r++)
@@ -428,19 +526,20 @@ enum err server_open(struct loop *l, const struct server_conf *c, struct server 
 
 void server_close(struct server *s)
 {
-	struct evconnlistener *listener;
-
 	if (!s)
 		return;
-	listener = s->listener;
-	s->listener = NULL; /* no longer to be enabled by a connection's end; evhttp frees it */
-	if (s->http)
+	timer_stop(s->sweep);
+	if (s->http) /* frees the listener as well */
 		evhttp_free(s->http);
-	else if (listener)
-		evconnlistener_free(listener);
-	s->closed = 1;
-	if (!s->open) /* else with its last connection: libevent ends those at the loop's next turn, or with the loop */
-		free(s);
+	else if (s->listener)
+		evconnlistener_free(s->listener);
+	for (int i = 0; i < BUCKETS; i++)
+		for (struct connection *c = s->bucket[i], *next; c; c = next) {
+			next = c->next;
+			bufferevent_decref(c->bev);
+			free(c);
+		}
+	free(s);
 }
 
 const char *server_bound(const struct server *s)

@@ -3,7 +3,8 @@
 #define USHER_CORE_SERVER_H
 /*
  * HTTP servers (evhttp). Routes are a table; who may ask what is a column of it, refused before the body is looked at.
- * A handler answers at once or keeps the ask and answers later, on the loop, exactly once.
+ * A handler answers at once or keeps the ask and answers later, on the loop, exactly once. Limits, for anybody: a head of 8 KiB, the
+ * largest body of the table, 30 s for a whole request, 4000 connections (or a quarter of the process's descriptors).
  */
 #include <jansson.h>
 
