@@ -31,6 +31,8 @@ struct http {
 	struct event *timer;
 	struct call *first;
 	struct carried carried[SOCKETS];
+	int forget;             /* kept connections are dropped when the last open call ends */
+	int telling, closed;    /* inside done; closed there: freed behind it */
 	char agent[64];
 	int at_once;
 };
@@ -140,16 +142,25 @@ static int count_turns(CURL *easy, curl_infotype type, char *data, size_t n, voi
 
 /* --- a call's end --- */
 
-static void call_free(struct call *c)
+static void forget_now(struct http *h);
+
+/* It is no call of the client any more; what the answer points to is still there. */
+static void call_unlink(struct call *c)
 {
 	curl_multi_remove_handle(c->http->multi, c->easy);
+	*c->back = c->next;
+	if (c->next)
+		c->next->back = c->back;
+	if (c->http->forget && !c->http->first)
+		forget_now(c->http);
+}
+
+static void call_free(struct call *c)
+{
 	curl_easy_cleanup(c->easy);
 	curl_slist_free_all(c->headers);
 	curl_slist_free_all(c->proxy_headers);
 	curl_slist_free_all(c->connect_to);
-	*c->back = c->next;
-	if (c->next)
-		c->next->back = c->back;
 	free(c->body);
 	free(c->in);
 	free(c);
@@ -197,7 +208,7 @@ static void call_done(struct call *c, CURLcode rc)
 	if (rc != CURLE_OK)
 		call_failed(c, rc);
 	told = *r;
-	c->done = NULL;
+	call_unlink(c); /* first: done may forget connections or close the client */
 	before = spent_switch(c->step);
 	done(arg, &told);
 	call_free(c);
@@ -209,7 +220,8 @@ static void collect(struct http *h)
 	CURLMsg *m;
 	int left;
 
-	while ((m = curl_multi_info_read(h->multi, &left))) {
+	h->telling++;
+	while (!h->closed && (m = curl_multi_info_read(h->multi, &left))) {
 		struct call *c = NULL;
 		CURLcode rc = m->data.result;
 
@@ -218,10 +230,13 @@ static void collect(struct http *h)
 		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &c);
 		call_done(c, rc);
 	}
+	if (!--h->telling && h->closed)
+		free(h);
 }
 
 void http_cancel(struct call *c)
 {
+	call_unlink(c);
 	call_free(c);
 }
 
@@ -369,20 +384,21 @@ static int set_target(struct call *c, const struct request *r)
 	char url[1600], to[700], host[256];
 	struct why w;
 	uint16_t port;
+	int n;
 
 	if (conf_address(r->address, host, sizeof(host), &port, &w))
 		return 0;
 	if (!r->peer_role) {
-		snprintf(url, sizeof(url), "http://%s%s%s:%u%s", strchr(host, ':') ? "[" : "", host, strchr(host, ':') ? "]" : "", port, r->path);
-		return curl_easy_setopt(c->easy, CURLOPT_URL, url) == CURLE_OK
+		n = snprintf(url, sizeof(url), "http://%s%s%s:%u%s", strchr(host, ':') ? "[" : "", host, strchr(host, ':') ? "]" : "", port, r->path);
+		return n < (int)sizeof(url) && curl_easy_setopt(c->easy, CURLOPT_URL, url) == CURLE_OK
 			&& curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http") == CURLE_OK;
 	}
 	if (text_copy(c->role, sizeof(c->role), r->peer_role) || text_copy(c->id, sizeof(c->id), r->peer_id))
 		return 0;
 	c->expect = (struct tls_expect){ c->http->tls, c->role, c->id, { "" } };
-	snprintf(url, sizeof(url), "https://%s.%s:%u%s", c->role, c->id, port, r->path);
+	n = snprintf(url, sizeof(url), "https://%s.%s:%u%s", c->role, c->id, port, r->path);
 	snprintf(to, sizeof(to), strchr(host, ':') ? "::[%s]:%u" : "::%s:%u", host, port);
-	return add_line(&c->connect_to, to) && curl_easy_setopt(c->easy, CURLOPT_URL, url) == CURLE_OK
+	return n < (int)sizeof(url) && add_line(&c->connect_to, to) && curl_easy_setopt(c->easy, CURLOPT_URL, url) == CURLE_OK
 		&& curl_easy_setopt(c->easy, CURLOPT_CONNECT_TO, c->connect_to) == CURLE_OK
 		&& curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "https") == CURLE_OK
 		&& curl_easy_setopt(c->easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl) == CURLE_OK
@@ -396,8 +412,9 @@ static int set_proxy(struct call *c, const struct request *r)
 
 	if (!r->proxy)
 		return curl_easy_setopt(c->easy, CURLOPT_PROXY, "") == CURLE_OK;
-	snprintf(url, sizeof(url), "http://%s", r->proxy);
-	snprintf(line, sizeof(line), "Proxy-Authorization: Bearer %s", r->proxy_bearer ? r->proxy_bearer : "");
+	if (snprintf(url, sizeof(url), "http://%s", r->proxy) >= (int)sizeof(url)
+		|| snprintf(line, sizeof(line), "Proxy-Authorization: Bearer %s", r->proxy_bearer ? r->proxy_bearer : "") >= (int)sizeof(line))
+		return 0;
 	return add_line(&c->proxy_headers, line) && curl_easy_setopt(c->easy, CURLOPT_PROXY, url) == CURLE_OK
 		&& curl_easy_setopt(c->easy, CURLOPT_HTTPPROXYTUNNEL, 1L) == CURLE_OK
 		&& curl_easy_setopt(c->easy, CURLOPT_PROXYHEADER, c->proxy_headers) == CURLE_OK
@@ -419,7 +436,7 @@ static int set_message(struct call *c, const struct request *r)
 		ok = curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, c->body) == CURLE_OK
 			&& curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n) == CURLE_OK;
 	}
-	snprintf(line, sizeof(line), r->type ? "Content-Type: %s" : "Content-Type:", r->type);
+	ok = ok && snprintf(line, sizeof(line), r->type ? "Content-Type: %s" : "Content-Type:", r->type) < (int)sizeof(line);
 	ok = ok && add_line(&c->headers, line) && add_line(&c->headers, "Expect:");
 	for (int i = 0; ok && i < HTTP_HEADERS && r->header[i]; i++)
 		ok = add_line(&c->headers, r->header[i]);
@@ -437,6 +454,7 @@ static void set_rules(struct call *c, const struct request *r)
 	curl_easy_setopt(e, CURLOPT_CAINFO, NULL); /* tls_curl verifies by our roots alone; reading the system's bundle costs 3 ms a connection */
 	curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, (long)c->http->forget);
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, c->http->agent);
 	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)(r->timeout_ms ? r->timeout_ms : TIMEOUT_MS));
@@ -458,7 +476,7 @@ static void set_rules(struct call *c, const struct request *r)
 
 struct call *http_ask(struct http *h, const struct request *r, http_done done, void *arg)
 {
-	struct call *c = calloc(1, sizeof(*c));
+	struct call *c = h->closed ? NULL : calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
@@ -478,6 +496,7 @@ struct call *http_ask(struct http *h, const struct request *r, http_done done, v
 		if (set_target(c, r) && set_proxy(c, r) && set_message(c, r) && curl_multi_add_handle(h->multi, c->easy) == CURLM_OK)
 			return c;
 	}
+	call_unlink(c);
 	call_free(c);
 	return NULL;
 }
@@ -519,33 +538,40 @@ void http_limit(struct http *h, int at_once)
 	curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)at_once);
 }
 
-void http_forget(struct http *h)
+/* A new multi handle has no connections. */
+static void forget_now(struct http *h)
 {
-	/* no call is open: a new multi handle has no connections */
-	if (h->first)
-		return;
+	h->forget = 0;
 	curl_multi_cleanup(h->multi);
 	event_free(h->timer);
 	if (!multi_new(h))
 		log_hop(LOG_ERROR, "http", "why=\"out of memory\"");
 }
 
+void http_forget(struct http *h)
+{
+	h->forget = 1;
+	if (!h->first)
+		forget_now(h);
+}
+
 void http_close(struct http *h)
 {
 	if (!h)
 		return;
+	h->closed = 1;
 	while (h->first) {
 		struct response r = { .err = ERR_UNAVAILABLE, .why = { "this process is stopping" } };
-		http_done done = h->first->done;
-		void *arg = h->first->arg;
+		struct call *c = h->first;
 
-		call_free(h->first);
-		if (done)
-			done(arg, &r);
+		call_unlink(c);
+		c->done(c->arg, &r);
+		call_free(c);
 	}
 	if (h->multi)
 		curl_multi_cleanup(h->multi);
 	if (h->timer)
 		event_free(h->timer);
-	free(h);
+	if (!h->telling)
+		free(h);
 }

@@ -49,12 +49,13 @@ typedef void (*http_done)(void *arg, const struct response *r);
 /* tls may be NULL if only plain OCSP is asked. user_agent: "usher-registration/0.1". */
 enum err http_open(struct loop *l, struct tls *t, const char *user_agent, struct http **out) MUST_CHECK;
 void http_close(struct http *h);   /* open calls end with ERR_UNAVAILABLE before this returns */
-/* Copies all it needs. done is called exactly once, on the loop, never from inside http_ask. NULL: out of memory. */
+/* Copies all it needs. done is called exactly once, on the loop, never from inside http_ask; there the call is over (no http_cancel),
+ * and it may ask again, forget or close. NULL: out of memory, or an address or path that does not fit. */
 struct call *http_ask(struct http *h, const struct request *r, http_done done, void *arg);
 void http_cancel(struct call *c);  /* done is not called any more */
 /* At most so many connections are open to one party at a time (0, the default: any number); further requests wait their turn. */
 void http_limit(struct http *h, int at_once);
-/* Drops connections kept alive (an equipment whose bearer has changed). */
+/* Connections made until now carry no further call (an equipment whose bearer has changed); open calls go on. */
 void http_forget(struct http *h);
 
 #endif
