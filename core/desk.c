@@ -22,7 +22,14 @@ struct desk {
 enum err desk_open(const struct desk_conf *c, struct desk **out)
 {
 	struct desk *d = calloc(1, sizeof(*d));
+	int n = 0;
 
+	while (c->metrics && c->metrics[n].name)
+		n++;
+	if (n > METRICS_MAX) {
+		free(d);
+		return ERR_LIMIT;
+	}
 	if (!d)
 		return ERR_NOMEM;
 	d->conf = *c;
@@ -106,6 +113,7 @@ struct reading {
 	struct desk *desk;
 	struct ask *ask;
 	char kind[32], value[256];
+	struct why last_failure;  /* the outbox's, taken on the loop */
 	json_t *answer;
 };
 
@@ -119,7 +127,7 @@ static enum err status_read(struct tx *tx, void *arg)
 	json_decref(r->answer);
 	r->answer = json_pack("{s:s, s:s, s:s, s:I, s:{s:I, s:I, s:s}}", "role", c->role, "id", c->id, "version", USHER_VERSION,
 		"up_s", (json_int_t)(clock_now() - r->desk->started), "outbox", "waiting", (json_int_t)waiting,
-		"oldest_s", (json_int_t)oldest, "last_failure", c->outbox ? outbox_last(c->outbox) : "");
+		"oldest_s", (json_int_t)oldest, "last_failure", r->last_failure.text);
 	if (!e && c->status)
 		e = c->status(tx, r->answer, c->arg);
 	return e;
@@ -207,8 +215,11 @@ void desk_status(struct ask *a, void *arg)
 {
 	struct reading *r = reading_new(a, arg);
 
-	if (r)
-		store_run(r->desk->conf.store, status_read, r, was_read);
+	if (!r)
+		return;
+	if (r->desk->conf.outbox)
+		(void)!fail(&r->last_failure, OK, "%s", outbox_last(r->desk->conf.outbox));
+	store_run(r->desk->conf.store, status_read, r, was_read);
 }
 
 static int knows(const char *const *kinds, const char *kind)

@@ -54,11 +54,21 @@ struct outbox {
 
 /* --- in a transaction --- */
 
+#define SIZE_OF(field_) sizeof(((struct posted *)0)->field_)
+
+static int too_long(const char *text, size_t cap)
+{
+	return text && strlen(text) >= cap;
+}
+
 enum err tx_outbox(struct tx *tx, const struct letter *l)
 {
 	int64_t now = clock_now_ms();
 
-	if (l->body.n > LETTER_MAX || strlen(l->path) >= 160 || strlen(l->word) >= 24)
+	/* a letter that does not fit when it is picked would stop all others */
+	if (l->body.n > LETTER_MAX || too_long(l->errand, SIZE_OF(errand)) || too_long(l->id, SIZE_OF(id))
+		|| too_long(l->word, SIZE_OF(word)) || too_long(l->role, SIZE_OF(role)) || too_long(l->peer, SIZE_OF(peer))
+		|| too_long(l->address, SIZE_OF(address)) || too_long(l->path, SIZE_OF(path)) || too_long(l->type, SIZE_OF(type)))
 		return ERR_LIMIT;
 	tx_mark(tx, MARK_LETTER);
 	return tx_do(tx, "INSERT INTO outbox (errand, id, word, role, peer, address, path, type, body, tries, made, next)"
@@ -66,12 +76,6 @@ enum err tx_outbox(struct tx *tx, const struct letter *l)
 		WITH(B_TEXT("errand", l->errand), B_TEXT("id", l->id), B_TEXT("word", l->word), B_TEXT("role", l->role ? l->role : ""),
 			B_TEXT("peer", l->peer ? l->peer : ""), B_TEXT("address", l->address ? l->address : ""), B_TEXT("path", l->path),
 			B_TEXT("type", l->type ? l->type : ""), B_BLOB("body", l->body), B_INT("made", now), B_INT("next", now)));
-}
-
-enum err tx_unsend(struct tx *tx, const char *errand, const char *id, const char *word)
-{
-	return tx_do(tx, "DELETE FROM outbox WHERE errand = :errand AND id = :id AND word = :word",
-		WITH(B_TEXT("errand", errand), B_TEXT("id", id), B_TEXT("word", word)));
 }
 
 /* --- picking --- */
@@ -114,10 +118,13 @@ static enum err pick_row(const struct row *r, void *arg)
 	return OK;
 }
 
+/* Only the very letter that was picked: one of the same name with other content may have taken its place since. */
 static enum err set_next(struct tx *tx, const struct posted *p, int64_t next, int64_t tries)
 {
-	return tx_do(tx, "UPDATE outbox SET next = :next, tries = :tries WHERE errand = :errand AND id = :id AND word = :word",
-		WITH(B_INT("next", next), B_INT("tries", tries), B_TEXT("errand", p->errand), B_TEXT("id", p->id), B_TEXT("word", p->word)));
+	return tx_do(tx, "UPDATE outbox SET next = :next, tries = :tries WHERE errand = :errand AND id = :id AND word = :word"
+		" AND peer = :peer AND body = :body",
+		WITH(B_INT("next", next), B_INT("tries", tries), B_TEXT("errand", p->errand), B_TEXT("id", p->id), B_TEXT("word", p->word),
+			B_TEXT("peer", p->peer), B_BLOB("body", BYTES(p->body, p->body_n))));
 }
 
 static enum err pick(struct tx *tx, void *arg)
@@ -125,7 +132,11 @@ static enum err pick(struct tx *tx, void *arg)
 	struct outbox *o = arg;
 	const struct row *r;
 	int64_t now = clock_now_ms();
-	enum err e = tx_each(tx, "SELECT errand, id, word, role, peer, address, path, type, body, tries FROM outbox"
+	enum err e;
+
+	while (o->n_picked)
+		posted_free(o->picked[--o->n_picked]); /* it runs a second time */
+	e = tx_each(tx, "SELECT errand, id, word, role, peer, address, path, type, body, tries FROM outbox"
 		" WHERE next <= :now ORDER BY next LIMIT :room", WITH(B_INT("now", now), B_INT("room", o->room)), pick_row, o);
 
 	for (int i = 0; i < o->n_picked && !e; i++)
@@ -146,14 +157,14 @@ static void picked(void *arg, enum err e)
 	int n = o->n_picked;
 	int64_t wait = o->next - clock_now_ms();
 
-	o->picking = 0;
-	o->n_picked = 0;
 	for (int i = 0; i < n; i++) {
 		if (e || o->stopped)
 			posted_free(o->picked[i]);
 		else
 			post(o->picked[i]);
 	}
+	o->picking = 0;
+	o->n_picked = 0;
 	timer_stop(o->timer);
 	o->timer = NULL;
 	if (o->stopped)
@@ -199,8 +210,12 @@ static enum err take_answer(struct tx *tx, void *arg)
 	char name[48];
 	struct errand_event event = { .name = name, .role = p->role, .peer = p->peer, .status = p->status,
 		.body = BYTES(p->answer, p->answer_n) };
-	enum err e = tx_unsend(tx, p->errand, p->id, p->word);
+	enum err e = tx_do(tx, "DELETE FROM outbox WHERE errand = :errand AND id = :id AND word = :word AND peer = :peer AND body = :body",
+		WITH(B_TEXT("errand", p->errand), B_TEXT("id", p->id), B_TEXT("word", p->word), B_TEXT("peer", p->peer),
+			B_BLOB("body", BYTES(p->body, p->body_n))));
 
+	if (!e && !tx_changes(tx))
+		return OK; /* taken back while it was under way: its answer is nobody's */
 	snprintf(name, sizeof(name), "%s.%s", p->word, p->status < 300 ? "ok" : "refused");
 	if (!e)
 		e = tx_errand_event(tx, p->errand, p->id, &event, NULL);
@@ -266,6 +281,7 @@ static void answered(void *arg, const struct response *r)
 		else
 			snprintf(p->why.text, sizeof(p->why.text), "%s %s answers %d: %.*s", p->role, p->peer, r->status,
 				r->body.n > 200 ? 200 : (int)r->body.n, (const char *)r->body.p);
+		text_plain(p->why.text); /* it goes to people as JSON */
 		p->outbox->last = p->why;
 	} else if (r->status == 202) {
 		p->again_ms = seconds ? seconds * 1000 : ACCEPTED_MS;

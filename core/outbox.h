@@ -22,8 +22,6 @@ struct letter {
 };
 /* In tx: at most one letter of a word per errand waits; a second one is ERR_EXISTS. */
 enum err tx_outbox(struct tx *tx, const struct letter *l) MUST_CHECK;
-/* In tx: forgets a waiting letter; OK also if there is none. */
-enum err tx_unsend(struct tx *tx, const char *errand, const char *id, const char *word) MUST_CHECK;
 
 struct outbox;
 enum err outbox_open(struct loop *l, struct store *s, struct http *h, const struct peers *p, struct outbox **out) MUST_CHECK;
