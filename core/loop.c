@@ -225,12 +225,12 @@ void timer_stop(struct timer *t)
 /* sd_listen_fds(3): descriptors from 3 on, their names in LISTEN_FDNAMES, separated by colons. */
 static int handed_in(const char *name)
 {
-	const char *pid = getenv("LISTEN_PID"), *names = getenv("LISTEN_FDNAMES");
+	const char *pid = getenv("LISTEN_PID"), *names = getenv("LISTEN_FDNAMES"), *count = getenv("LISTEN_FDS");
 	size_t n = strlen(name);
 
-	if (!pid || !names || atol(pid) != (long)getpid())
+	if (!pid || !names || !count || atol(pid) != (long)getpid())
 		return -1;
-	for (int fd = 3; names; fd++) {
+	for (int fd = 3; names && fd < 3 + atoi(count); fd++) {
 		if (!strncmp(names, name, n) && (!names[n] || names[n] == ':'))
 			return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 		names = strchr(names, ':');

@@ -24,7 +24,7 @@ enum err loop_post(struct loop *l, void (*fn)(void *), void *arg) MUST_CHECK;
 /* Runs what was posted, for those who stop a thread and then end what its posts refer to. */
 void loop_flush(struct loop *l);
 
-/* Once after ms milliseconds; the timer is freed after fn has run, or by timer_stop. */
+/* Once after ms milliseconds. The timer is gone when fn runs: forget it there first; timer_stop before that. */
 struct timer *timer_after(struct loop *l, int64_t ms, void (*fn)(void *), void *arg);
 /* Every ms milliseconds until timer_stop. */
 struct timer *timer_every(struct loop *l, int64_t ms, void (*fn)(void *), void *arg);
