@@ -4,6 +4,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
+#include <event2/dns.h>
 #include <event2/listener.h>
 #include <jansson.h>
 #include <stdarg.h>
@@ -31,11 +32,13 @@ struct tunnel {
 	struct tunnel_ask ask;
 	char identity[24];              /* what we tell the gateway */
 	void *note;
+	struct timer *deadline;         /* for the head, and for the way there: a peer that sends an octet now and then is too slow as well */
 };
 
 struct tunnel_server {
 	struct loop *loop;
 	struct tls *tls;
+	struct evdns_base *dns;         /* so that a name that resolves slowly stops nobody else; NULL: numbers only are sure */
 	struct evconnlistener *listener;
 	struct carriers *carriers;
 	struct tunnel *first;
@@ -54,7 +57,7 @@ static enum err line_next(struct bytes *in, char *dst, size_t cap)
 	size_t n;
 
 	if (!end)
-		return in->n >= TUNNEL_HEAD ? ERR_LIMIT : ERR_AGAIN;
+		return ERR_AGAIN;
 	n = (size_t)(end - in->p);
 	if (n >= cap)
 		return ERR_LIMIT;
@@ -95,6 +98,12 @@ static enum err target_read(const char *line, char *target)
 	return conf_address(target, host, sizeof(host), &port, &unused) || !port ? ERR_FORMAT : OK;
 }
 
+/* A head that is not whole in TUNNEL_HEAD octets will not be: nothing more of it is read. */
+static enum err head_limit(enum err e, struct bytes in, size_t used)
+{
+	return (e == ERR_AGAIN && in.n >= TUNNEL_HEAD) || (!e && used > TUNNEL_HEAD) ? ERR_LIMIT : e;
+}
+
 enum err tunnel_head_read(struct bytes in, struct tunnel_ask *ask, size_t *used)
 {
 	struct bytes left = in;
@@ -103,9 +112,10 @@ enum err tunnel_head_read(struct bytes in, struct tunnel_ask *ask, size_t *used)
 	enum err e;
 
 	memset(ask, 0, sizeof(*ask));
+	*used = 0;
 	e = line_next(&left, line, sizeof(line));
 	if (e)
-		return e;
+		return head_limit(e, in, 0);
 	if (strncmp(line, "CONNECT ", 8))
 		return ERR_UNSUPPORTED;
 	e = target_read(line, ask->target);
@@ -116,9 +126,7 @@ enum err tunnel_head_read(struct bytes in, struct tunnel_ask *ask, size_t *used)
 			e = text_copy(ask->identity, sizeof(ask->identity), v);
 	}
 	*used = in.n - left.n;
-	if (!e && *used > TUNNEL_HEAD)
-		e = ERR_LIMIT;
-	return e;
+	return head_limit(e, in, *used);
 }
 
 enum err tunnel_answer_read(struct bytes in, int *status, size_t *used)
@@ -128,8 +136,9 @@ enum err tunnel_answer_read(struct bytes in, int *status, size_t *used)
 	int64_t number = 0;
 	enum err e = line_next(&left, line, sizeof(line));
 
+	*used = 0;
 	if (e)
-		return e;
+		return head_limit(e, in, 0);
 	if (strncmp(line, "HTTP/1.", 7) || strlen(line) < 12 || line[8] != ' ')
 		return ERR_FORMAT;
 	line[12] = 0;
@@ -138,7 +147,7 @@ enum err tunnel_answer_read(struct bytes in, int *status, size_t *used)
 	while (!e && !(e = line_next(&left, line, sizeof(line))) && *line)
 		;
 	*used = in.n - left.n;
-	return e;
+	return head_limit(e, in, *used);
 }
 
 /* --- life of a tunnel --- */
@@ -163,6 +172,7 @@ static void tunnel_free(struct tunnel *t)
 {
 	struct tunnel_server *s = t->server;
 
+	timer_stop(t->deadline);
 	if (s->events.ended)
 		s->events.ended(t, s->arg);
 	let_go(t, &t->near);
@@ -200,10 +210,19 @@ static void near_sent(struct bufferevent *bev, void *arg)
 static void any_event(struct bufferevent *bev, short what, void *arg);
 static void far_up(struct tunnel *t);
 
+static void too_late(void *arg);
+
+static void deadline(struct tunnel *t, int64_t ms)
+{
+	timer_stop(t->deadline);
+	t->deadline = ms ? timer_after(t->server->loop, ms, too_late, t) : NULL;
+}
+
 /* What waits for the near side goes out, then the connection closes. */
 static void close_after_sending(struct tunnel *t)
 {
 	t->phase = CLOSING;
+	deadline(t, TUNNEL_HEAD_S * 1000); /* it need not read */
 	let_go(t, &t->far);
 	bufferevent_disable(t->near, EV_READ);
 	if (!evbuffer_get_length(bufferevent_get_output(t->near))) {
@@ -233,6 +252,17 @@ void tunnel_refuse(struct tunnel *t, int status, enum err e, const char *fmt, ..
 		status, text ? strlen(text) : 0, text ? text : "");
 	free(text);
 	close_after_sending(t);
+}
+
+static void too_late(void *arg)
+{
+	struct tunnel *t = arg;
+
+	t->deadline = NULL;
+	if (t->phase == DIALLING || t->phase == ASKING_GATEWAY)
+		tunnel_refuse(t, 502, ERR_TIMEOUT, "%s does not answer; try again later", t->phase == DIALLING ? t->ask.target : "the access gateway");
+	else
+		tunnel_free(t);
 }
 
 /* --- octets --- */
@@ -310,14 +340,15 @@ static void open_up(struct tunnel *t)
 
 	t->phase = OPEN;
 	t->keep = t->carrier != NULL;
+	deadline(t, 0);
 	bufferevent_setcb(t->near, flow, drained, any_event, t);
 	bufferevent_setcb(t->far, flow, drained, any_event, t);
 	bufferevent_setwatermark(t->near, EV_READ, 0, TUNNEL_QUEUE);
 	bufferevent_setwatermark(t->far, EV_READ, 0, TUNNEL_QUEUE);
 	bufferevent_setwatermark(t->near, EV_WRITE, TUNNEL_QUEUE / 2, 0);
 	bufferevent_setwatermark(t->far, EV_WRITE, TUNNEL_QUEUE / 2, 0);
-	bufferevent_set_timeouts(t->near, &idle, NULL);
-	bufferevent_set_timeouts(t->far, &idle, NULL);
+	bufferevent_set_timeouts(t->near, &idle, &idle); /* a side whose octets nobody takes is not read, and idle only in writing */
+	bufferevent_set_timeouts(t->far, &idle, &idle);
 	bufferevent_enable(t->near, EV_READ | EV_WRITE);
 	bufferevent_enable(t->far, EV_READ | EV_WRITE);
 	bufferevent_write(t->near, "HTTP/1.1 200 Connected\r\n\r\n", 26);
@@ -388,7 +419,6 @@ static void any_event(struct bufferevent *bev, short what, void *arg)
 
 static void dial(struct tunnel *t, struct bufferevent *bev, const char *address, bufferevent_data_cb read)
 {
-	static const struct timeval patience = { TUNNEL_HEAD_S, 0 };
 	char host[256];
 	uint16_t port;
 	struct why w = { "" };
@@ -398,15 +428,14 @@ static void dial(struct tunnel *t, struct bufferevent *bev, const char *address,
 		tunnel_refuse(t, 502, ERR_UNAVAILABLE, "%s cannot be reached: %s", address, w.text);
 		return;
 	}
+	deadline(t, TUNNEL_HEAD_S * 1000);
 	bufferevent_setcb(bev, read, NULL, any_event, t);
-	bufferevent_set_timeouts(bev, &patience, &patience);
 	bufferevent_enable(bev, EV_READ | EV_WRITE);
 	if (is_carrier(t, bev) && carrier_used(t->carrier)) {
 		far_up(t);
 		return;
 	}
-	/* Names were resolved by the operator's own routes; a gateway dials what those say (loopback or numeric). */
-	if (bufferevent_socket_connect_hostname(bev, NULL, AF_UNSPEC, host, port))
+	if (bufferevent_socket_connect_hostname(bev, t->server->dns, AF_UNSPEC, host, port))
 		tunnel_refuse(t, 502, ERR_UNAVAILABLE, "%s cannot be reached", address);
 }
 
@@ -458,6 +487,7 @@ static void head_came(struct bufferevent *bev, void *arg)
 	}
 	t->phase = WAITING_OWNER;
 	bufferevent_set_timeouts(bev, NULL, NULL);
+	deadline(t, 0);
 	before = spent_switch(spent_step("access"));
 	if (ssl)
 		spent_add(spent_now(), tls_spent(ssl));
@@ -478,7 +508,7 @@ static struct bufferevent *near_new(struct tunnel_server *s, evutil_socket_t fd)
 }
 
 /* Waits for a head. */
-static void tunnel_begin(struct tunnel_server *s, struct bufferevent *bev, struct carrier *c)
+static void tunnel_begin(struct tunnel_server *s, struct bufferevent *bev, struct carrier *c, int64_t patience_ms)
 {
 	struct tunnel *t = calloc(1, sizeof(*t));
 
@@ -498,12 +528,12 @@ static void tunnel_begin(struct tunnel_server *s, struct bufferevent *bev, struc
 	s->count++;
 	bufferevent_setcb(t->near, head_came, NULL, any_event, t);
 	bufferevent_setwatermark(t->near, EV_READ, 0, TUNNEL_HEAD);
+	deadline(t, patience_ms);
 	bufferevent_enable(t->near, EV_READ | EV_WRITE);
 }
 
 static void accepted(struct evconnlistener *el, evutil_socket_t fd, struct sockaddr *sa, int n, void *arg)
 {
-	static const struct timeval patience = { TUNNEL_HEAD_S, 0 };
 	struct tunnel_server *s = arg;
 	struct bufferevent *bev = s->count < s->most ? near_new(s, fd) : NULL;
 	struct carrier *c = bev && s->tls ? carrier_accepted(s->carriers, bev) : NULL;
@@ -516,15 +546,14 @@ static void accepted(struct evconnlistener *el, evutil_socket_t fd, struct socka
 	} else {
 		if (s->tls)
 			bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-		bufferevent_set_timeouts(bev, &patience, &patience);
-		tunnel_begin(s, bev, c);
+		tunnel_begin(s, bev, c, TUNNEL_HEAD_S * 1000);
 	}
 }
 
-/* A carrier that is free again; its own patience is set. */
+/* A carrier that is free again. */
 static void comes_again(struct carrier *c, void *arg)
 {
-	tunnel_begin(arg, carrier_bev(c), c);
+	tunnel_begin(arg, carrier_bev(c), c, CARRIER_WAIT_S * 1000);
 }
 
 enum err tunnel_listen(struct loop *l, const struct tunnel_conf *c, struct tunnel_server **out, struct why *w)
@@ -555,6 +584,7 @@ enum err tunnel_listen(struct loop *l, const struct tunnel_conf *c, struct tunne
 		free(s);
 		return e;
 	}
+	s->dns = evdns_base_new(loop_base(l), EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
 	*out = s;
 	return OK;
 }
@@ -567,6 +597,8 @@ void tunnel_close(struct tunnel_server *s)
 	while (s->first)
 		tunnel_free(s->first);
 	carriers_free(s->carriers);
+	if (s->dns)
+		evdns_base_free(s->dns, 0);
 	free(s);
 }
 
