@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/process.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -204,6 +207,19 @@ static enum err open_keys(struct process *p, const struct role *r, struct why *w
 	return e;
 }
 
+/* Two processes on one folder would each believe their own memory (vectors, caches); the lock goes with the process, also by kill -9. */
+static enum err lock_dir(struct process *p, struct why *w)
+{
+	int fd = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return fail(w, ERR_IO, "%s: %s", p->dir, strerror(errno));
+	if (!flock(fd, LOCK_EX | LOCK_NB))
+		return OK; /* open until the process ends */
+	close(fd);
+	return fail(w, ERR_CONFLICT, "%s is served by another process; end that one first", p->dir);
+}
+
 /* A server has more connections than the usual soft limit of 1024 descriptors allows. */
 static void files_raise(void)
 {
@@ -292,6 +308,8 @@ int process_main(int argc, char **argv, const struct role *r)
 	secret_process();
 	files_raise();
 	e = open_config(&p, r, &o, &w);
+	if (!e && !o.check)
+		e = lock_dir(&p, &w);
 	if (!e && !o.check)
 		e = open_keys(&p, r, &w);
 	if (!e && !o.check)

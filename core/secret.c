@@ -52,7 +52,7 @@ static enum err kek_file(int fd, const char *path, char text[KEK_TEXT + 2], stru
 
 enum err kek_load(const char *path, struct kek **out, struct why *w)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); /* a FIFO would wait for a writer */
 	char text[KEK_TEXT + 2];
 	struct kek *k;
 	enum err e;
@@ -61,17 +61,17 @@ enum err kek_load(const char *path, struct kek **out, struct why *w)
 		return fail(w, ERR_IO, "%s: %s; `usher setup` makes it", path, strerror(errno));
 	e = kek_file(fd, path, text, w);
 	close(fd);
-	if (e)
-		return e;
-	k = malloc(sizeof(*k));
-	e = k ? hex_read(text, k->key, sizeof(k->key)) : ERR_NOMEM;
+	k = e ? NULL : malloc(sizeof(*k));
+	if (!e)
+		e = k ? hex_read(text, k->key, sizeof(k->key)) : ERR_NOMEM;
+	if (e && k)
+		e = fail(w, e, "%s: not 64 hex digits", path);
 	secret_wipe(text, sizeof(text));
-	if (e) {
+	if (e)
 		kek_free(k);
-		return fail(w, e, "%s: not 64 hex digits", path);
-	}
-	*out = k;
-	return OK;
+	else
+		*out = k;
+	return e;
 }
 
 enum err kek_create(const char *path, struct why *w)

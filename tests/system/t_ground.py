@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ground: folders, enrolment by invite, peers, run, status, restart, and that nothing outlives `usher run`."""
 import os, signal, subprocess, time
-from usher import World, USHER
+from usher import World, BUILD, USHER
 
 with World() as w:
     w.attestation()
@@ -19,6 +19,9 @@ with World() as w:
     os.unlink(w.path("pki/peers/staff_mallory.yaml"))
     os.kill(w.pids("pki")[0], signal.SIGHUP)
     w.wait("mallory is none any more", lambda: asks() == 1, 5)
+    # a folder has one process
+    p = subprocess.run([os.path.join(BUILD, "roles/attestation/usher-attestation"), "pki"], cwd=w.dir, capture_output=True, text=True, timeout=20)
+    assert p.returncode == 1 and "is served by another process" in p.stderr, p
     # an invite is for one party and one use
     invite = w.usher("ca", "invite", "registration", "901-70")
     open(w.path("reg.invite"), "w").write(invite)

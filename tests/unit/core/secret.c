@@ -104,6 +104,9 @@ static void key_files(void **state)
 	assert_int_equal(kek_load(p->key, &k, &w), ERR_FORMAT);
 	assert_int_equal(kek_load(p->dir, &k, &w), ERR_FORMAT);
 	unlink(p->key);
+	assert_int_equal(mkfifo(p->key, 0600), 0); /* nobody writes into it: no wait */
+	assert_int_equal(kek_load(p->key, &k, &w), ERR_FORMAT);
+	unlink(p->key);
 	assert_int_equal(symlink("/dev/null", p->key), 0);
 	assert_int_equal(kek_load(p->key, &k, &w), ERR_IO);
 	kek_free(NULL);
