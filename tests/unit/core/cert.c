@@ -164,6 +164,7 @@ static void parties(void **state)
 		{ "URI:urn:usher:hss:001-01", ARC ".2.4", OK },
 		{ "URI:urn:usher:hss:001-01,DNS:a.example,URI:https://a", ARC ".2.4", OK },
 		{ "URI:urn:usher:hss:001-01,URI:urn:usher:dm:a", ARC ".2.4", ERR_FORMAT },
+		{ "URI:urn:usher:hss:001-01,URI:urn:usher:hss:001-02", ARC ".2.4", ERR_FORMAT },
 		{ "URI:urn:usher:hss:001-01", ARC ".2.5", ERR_FORMAT },
 		{ "URI:urn:usher:hss:001-01", ARC ".2.4," ARC ".2.5", ERR_FORMAT },
 		{ "URI:urn:usher:hss:001-01", "serverAuth", ERR_FORMAT },

@@ -81,6 +81,22 @@ static void both_ends_are_known(void **state)
 	pki_free(&p);
 }
 
+/* A client that believes anybody, and shows this certificate. */
+static SSL *careless(struct pki *p, const char *name)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	char path[128];
+	SSL *ssl;
+
+	snprintf(path, sizeof(path), "%s/%s.pem", p->dir, name);
+	assert_int_equal(SSL_CTX_use_certificate_chain_file(ctx, path), 1);
+	snprintf(path, sizeof(path), "%s/%s.key", p->dir, name);
+	assert_int_equal(SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM), 1);
+	ssl = SSL_new(ctx);
+	SSL_CTX_free(ctx);
+	return ssl;
+}
+
 static void only_whom_it_expects(void **state)
 {
 	static const struct {
@@ -111,6 +127,12 @@ static void only_whom_it_expects(void **state)
 	ends_free(&x);
 	ends_new(&x, tls_accept(s, 1), tls_connect(stranger, "hss", "001-01"));
 	assert_int_equal(shake(&x), 0);
+	ends_free(&x);
+	ends_new(&x, tls_accept(s, 1), careless(&other, "hss-001-01")); /* the server is as strict as the client */
+	assert_int_equal(shake(&x), 0);
+	ends_free(&x);
+	ends_new(&x, tls_accept(s, 1), careless(&p, "dlusim-a.example"));
+	assert_int_equal(shake(&x), 1);
 	ends_free(&x);
 	tls_close(s);
 	tls_close(c);
@@ -143,6 +165,9 @@ static void another_use(void **state)
 	assert_int_equal(cert_save(cert, both, 2, &w), OK);
 	assert_int_equal(tls_open(&(struct tls_files){ key, cert, roots }, &bad, &w), OK);
 	ends_new(&x, tls_accept(bad, 0), tls_connect(c, "hss", "001-01"));
+	assert_int_equal(shake(&x), 0);
+	ends_free(&x);
+	ends_new(&x, tls_accept(c, 1), careless(&p, "sign"));
 	assert_int_equal(shake(&x), 0);
 	ends_free(&x);
 	tls_close(bad);
