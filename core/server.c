@@ -135,8 +135,11 @@ static struct bufferevent *connection_new(struct event_base *base, void *arg)
 	struct connection *c = calloc(1, sizeof(*c)), **bucket;
 
 	(void)base;
-	s->hand = (s->hand + 1) % BUCKETS;
-	look_after(s, s->bucket + s->hand); /* a few at each new one: between two sweeps many may come and go */
+	s->hand = (s->hand + 1) % BUCKETS; /* between two sweeps many may come and go: a few at each new one, all at the bound */
+	if (s->open + 1 < s->most)
+		look_after(s, s->bucket + s->hand);
+	else
+		sweep(s);
 	if (c)
 		c->bev = stream_new(s);
 	if (!c || !c->bev) {

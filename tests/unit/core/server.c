@@ -367,9 +367,9 @@ static void slow_loris(void **state)
 			wait_kept(&w, 1);
 			assert_string_equal(hear(fd, NULL, 1, 100), "");
 		}
-		usleep(20000); /* accepted */
-		virtual_ms += 31000;
-		assert_string_equal(hear(fd, NULL, 1, 5000), "<end>");
+		for (int i = 0; i < 50 && strcmp(hear(fd, NULL, 1, 300), "<end>"); i++)
+			virtual_ms += 31000; /* again, if it was not accepted yet */
+		assert_string_equal(hear(fd, NULL, 1, 0), "<end>");
 		if (!tls) {
 			assert_int_equal(loop_post(w.loop, answer_kept, &w), OK); /* a handler may take longer */
 			assert_non_null(strstr(hear(busy, "kept", 1, 5000), "kept"));
