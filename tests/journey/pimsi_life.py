@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """P6 P1: a PIMSI is used, retired after the grace, in quarantine, released by command, and brings another equipment home with another key."""
-import os, shutil, signal, subprocess, sys
+import base64, os, shutil, signal, subprocess, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
 from usher import World, BUILD
 
@@ -50,6 +50,10 @@ with World() as w:
     story = w.story("registration", "", "pimsi", PIMSI)
     assert f"PIMSI {PIMSI} is retired: its grace is over\nPIMSI {PIMSI} is in quarantine: no network holds it any more" in story, story
     lives(w, "older", "run-fleet", "GPRS services and non-GPRS services not allowed (cause 8)")
+    # the same receipt again, from whoever lost the answer: the same answer, and nothing moves
+    [(receipt,)] = w.sql("dlusim", "dlusim", "SELECT der FROM receipt")
+    again = lambda: w.post("dlusim", "reg", "peers", "/v1/install", {"receipt": base64.b64encode(receipt).decode()})
+    assert again() == (200, {"state": "used"}) and state() == "quarantine"
     # the pool is empty, and says what can be done
     w.usher("--as", "fab", "factory", "enrol", "second", "--maker", "acme", "--count", "1", "--first", "2")
     said = w.usher("--as", "fab", "factory", "order", "second", "--registration", "901-70", "--order", "second", code=1)
@@ -59,6 +63,11 @@ with World() as w:
     assert "acme:000001 can never return with it" in said and "--yes" in said and state() == "quarantine", said
     said = w.usher("pimsi", "unblock", PIMSI, code=1)
     assert f"PIMSI {PIMSI} is quarantine" in said and "release (staff)" in said, said
+    status, answer = w.post("alice", "reg", "peers", "/v1/pool/" + PIMSI, {"event": "release", "equipment": "acme:000777"})
+    assert status == 409 and "is of acme:000001" in answer["why"] and state() == "quarantine", answer
+    status, answer = w.post("alice", "reg", "peers", "/v1/pool/" + PIMSI, {"event": "issue"})
+    assert status == 400 and "nothing that staff does" in answer["why"], answer
+    assert w.post("dlusim", "reg", "peers", "/v1/pool/" + PIMSI, {"event": "release", "equipment": "acme:000001"})[0] == 403
     assert "free" in w.usher("pimsi", "release", PIMSI, "--yes")
     assert key() == [(b"",)], "the key of the old equipment is gone"
     # issued again: another equipment, another key
@@ -68,6 +77,7 @@ with World() as w:
     assert claim("second/labels.csv").count("subscribed") == 1
     lives(w, "second", "operate-fleet", "is operative: its receipt is acknowledged")
     assert w.sql("hss", "hss", "SELECT equipment, state FROM imsi WHERE state <> 'allocated' ORDER BY imsi") == [("acme:000001", "active"), ("acme:000002", "active")]
+    assert again() == (200, {"state": "used"}) and w.sql("reg", "registration", "SELECT equipment, life, state FROM pimsi") == [("acme:000002", 2, "used")]
     # the old equipment does not come in under it: the network does not know its key
     lives(w, "old", "run-fleet", "does not prove that it knows our key")
     # nor may its owner send it anywhere with it

@@ -175,6 +175,18 @@ class World:
         finally:
             db.close()
 
+    def post(self, me, dir, listener, path, body):
+        """A request with the certificate of folder `me`, as its role would make it: status and answer."""
+        import http.client, ssl
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+        tls.load_cert_chain(self.path(me, "tls.pem"), self.path(me, "tls.key"))
+        host, port = dict(line.split() for line in open(self.path(dir, "run", "ports")))[listener].rsplit(":", 1)
+        c = http.client.HTTPSConnection(host, int(port), context=tls, timeout=20)
+        c.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        answer = c.getresponse()
+        return answer.status, json.loads(answer.read())
+
     def story(self, role, id, kind, value):
         """What a role's audit says, as one text."""
         dirs = {"registration": "reg", "hss": "hss", "dlusim": "dlusim", "attestation": "pki", "dm": "dm"}
