@@ -53,6 +53,40 @@ enum err number_get(struct tx *tx, const struct numbers *n, const char *id, stru
 	return text_copy(x->id, sizeof(x->id), id);
 }
 
+/* --- what has changed --- */
+
+static void changed(const struct numbers *n, const char *id)
+{
+	struct number_changes *c = n->changes;
+
+	pthread_mutex_lock(&c->lock);
+	c->seen++;
+	if (c->n < NUMBER_CHANGES)
+		snprintf(c->id[c->n], sizeof(c->id[0]), "%s", id);
+	c->n += c->n <= NUMBER_CHANGES;
+	pthread_mutex_unlock(&c->lock);
+}
+
+uint64_t number_changes_seen(struct number_changes *c)
+{
+	uint64_t seen;
+
+	pthread_mutex_lock(&c->lock);
+	seen = c->seen;
+	pthread_mutex_unlock(&c->lock);
+	return seen;
+}
+
+int number_changes_take(struct number_changes *c, struct number_changes *out)
+{
+	pthread_mutex_lock(&c->lock);
+	out->n = c->n;
+	memcpy(out->id, c->id, sizeof(c->id[0]) * (size_t)(c->n < NUMBER_CHANGES ? c->n : NUMBER_CHANGES));
+	c->n = 0;
+	pthread_mutex_unlock(&c->lock);
+	return out->n;
+}
+
 /* --- sentences --- */
 
 static void sentence(const char *text, const struct number *x, const char *by, char *dst, size_t cap)
@@ -113,6 +147,7 @@ static enum err move_write(struct tx *tx, const struct numbers *n, const struct 
 	char text[400], from[NUMBER_STATE];
 	enum err e;
 
+	changed(n, x->id);
 	memcpy(from, x->state, sizeof(from));
 	snprintf(x->state, sizeof(x->state), "%s", m->to ? m->to : x->before);
 	e = m->act ? m->act(tx, x, w) : OK;
@@ -171,10 +206,17 @@ enum err number_key(struct tx *tx, const struct numbers *n, const char *id, cons
 	uint8_t wrapped_k[SECRET_WRAPPED], wrapped_opc[SECRET_WRAPPED];
 	enum err e = kek_wrap(p->kek, k, wrapped_k);
 
+	changed(n, id);
 	if (!e)
 		e = kek_wrap(p->kek, opc, wrapped_opc);
 	return e ? e : tx_do(tx, n->sql.key, WITH(B_BLOB("k", BYTES_OF(wrapped_k)), B_BLOB("opc", BYTES_OF(wrapped_opc)),
 		B_INT("offset", auc_offset_new(clock_now())), B_TEXT("id", id)));
+}
+
+enum err number_offset(struct tx *tx, const struct numbers *n, const char *id, int64_t offset, int64_t since)
+{
+	changed(n, id);
+	return tx_do(tx, n->sql.offset, WITH(B_INT("offset", offset), B_INT("since", since), B_TEXT("id", id)));
 }
 
 enum err number_take(struct tx *tx, const struct numbers *n, const char *equipment, const struct secret *k, const struct secret *opc,

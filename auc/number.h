@@ -7,6 +7,8 @@
  * every refusal. A move is part of its caller's transaction. A state without vectors owes the network that held the number a
  * LocationCancel: the debt stands in the row until that network answers (auc/serve.c pays it).
  */
+#include <pthread.h>
+
 #include "core/audit.h"
 #include "core/process.h"
 #include "proto/object.h"
@@ -34,6 +36,17 @@ struct number_move {
 	enum err (*act)(struct tx *tx, struct number *x, struct why *w);
 };
 
+/* The numbers that transactions have changed, for whoever remembers them (auc/cache.h): one per process, written by the store's thread. */
+enum { NUMBER_CHANGES = 1024 };
+struct number_changes {
+	pthread_mutex_t lock;
+	uint64_t seen;          /* changes ever */
+	int n;                  /* since the last take; more than NUMBER_CHANGES: not all are named */
+	char id[NUMBER_CHANGES][DIGITS_MAX];
+};
+uint64_t number_changes_seen(struct number_changes *c);
+int number_changes_take(struct number_changes *c, struct number_changes *out); /* 0: none */
+
 struct number_sql {
 	const char *add, *count, *states, *first, *take, *key, *empty, *get, *set, *all, *in_state, *rate, *block, *who, *offset, *location,
 		*cancels, *cancelled, *detached;
@@ -42,6 +55,7 @@ struct numbers {
 	const char *kind, *name;           /* "pimsi": table, column, audit subject and command; "PIMSI" */
 	const struct number_state *states; /* ended by {0}; the first is a number that nobody has */
 	const struct number_move *moves;   /* ended by {0} */
+	struct number_changes *changes;
 	struct number_sql sql;
 };
 
@@ -74,6 +88,8 @@ enum err number_key(struct tx *tx, const struct numbers *n, const char *id, cons
 /* The network plmn no longer holds the number: the debt is paid, and what waited for it (event let-go) happens. */
 enum err number_let_go(struct tx *tx, const struct numbers *n, const char *id, const char *plmn) MUST_CHECK;
 
+/* What a resynchronisation found (auc_resync). */
+enum err number_offset(struct tx *tx, const struct numbers *n, const char *id, int64_t offset, int64_t since) MUST_CHECK;
 /* Time's event for a number is an errand {kind, number, "waiting"}: at (seconds since 1970) replaces one that waits. */
 enum err number_later(struct tx *tx, const char *errand, const char *id, int64_t at) MUST_CHECK;
 /* What that errand does when it is due: the event, if the number's state has it by then. The errand ends. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
  * Step 3 (I3, R6, R16): vectors over GSUP. UMTS only: SRES is four random octets, so that no network can accept less than AKA
- * (with a true SRES, osmo-sgsn attaches who answers with it alone). One read per request, one durable write per minute.
+ * (with a true SRES, osmo-sgsn attaches who answers with it alone). One read at most per request, one durable write per minute.
  */
 #include "auc/serve.h"
 
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auc/cache.h"
 #include "core/audit.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -25,6 +26,7 @@ struct auc_server {
 	struct auc_serve conf;
 	struct gsup_server *gsup;
 	struct auc *auc;
+	struct auc_cache *cache;
 	struct timer *renew;
 	struct budget budget[PEERS];
 	int paying, more; /* LocationCancels owed are being read; there may be new ones */
@@ -39,6 +41,7 @@ struct vectors_call {
 	struct auc_identity who;
 	int64_t offset, since, mark;
 	int again; /* the mark was renewed for it */
+	uint64_t seen;  /* changes of numbers, when it was read */
 	enum err found;
 };
 
@@ -121,6 +124,7 @@ static enum err who_read(struct tx *tx, void *arg)
 	const struct row *r;
 	uint8_t k[SECRET_WRAPPED], opc[SECRET_WRAPPED];
 
+	c->seen = number_changes_seen(c->server->conf.numbers->changes);
 	c->found = tx_get(tx, c->server->conf.numbers->sql.who, WITH(B_TEXT("id", c->in.imsi)), &r);
 	if (c->found)
 		return OK;
@@ -180,18 +184,27 @@ static void refuse(struct vectors_call *c, uint8_t cause)
 
 static void give(struct vectors_call *c);
 
+/* Looked at again: it may have been barred while the request waited for the disk. */
 static enum err mark_raise(struct tx *tx, void *arg)
 {
-	return mark_write(tx, &((struct vectors_call *)arg)->mark);
+	struct vectors_call *c = arg;
+	enum err e = who_read(tx, c);
+
+	return e ? e : mark_write(tx, &c->mark);
 }
 
 static void mark_raised(void *arg, enum err e)
 {
 	struct vectors_call *c = arg;
 
+	uint8_t cause;
+
 	if (!e)
 		auc_saved(c->server->auc, c->mark);
-	give(c);
+	if (e || !allowed(c, &cause))
+		refuse(c, e ? CAUSE_NETWORK_FAILURE : cause);
+	else
+		give(c);
 }
 
 /* What is given, or why not. */
@@ -237,8 +250,12 @@ static enum err offset_write(struct tx *tx, void *arg)
 {
 	struct vectors_call *c = arg;
 	const struct numbers *n = c->server->conf.numbers;
-	enum err e = tx_do(tx, n->sql.offset, WITH(B_INT("offset", c->offset), B_INT("since", c->since), B_TEXT("id", c->in.imsi)));
+	uint8_t cause;
+	enum err e = who_read(tx, c);
 
+	if (e || !allowed(c, &cause))
+		return e;
+	e = number_offset(tx, n, c->in.imsi, c->offset, c->since);
 	return e ? e : tx_audit(tx, "vectors", ABOUT({ n->kind, c->in.imsi }, { "equipment", c->equipment }),
 		"resynchronised the sequence number of %s, asked by network %s", c->in.imsi, c->plmn);
 }
@@ -246,11 +263,12 @@ static enum err offset_write(struct tx *tx, void *arg)
 static void offset_written(void *arg, enum err e)
 {
 	struct vectors_call *c = arg;
+	uint8_t cause;
 
 	c->who.offset = c->offset;
 	c->who.since = c->since;
-	if (e)
-		refuse(c, CAUSE_NETWORK_FAILURE);
+	if (e || !allowed(c, &cause))
+		refuse(c, e ? CAUSE_NETWORK_FAILURE : cause);
 	else
 		give(c);
 }
@@ -304,12 +322,42 @@ static int within_budget(struct vectors_call *c)
 	return auc_bucket(&b->vectors, now, 1000000 / conf->rate, 1000000);
 }
 
+/* From memory; 1: it was there. */
+static int remembered(struct vectors_call *c)
+{
+	const struct subscriber *s = auc_cache_find(c->server->cache, c->in.imsi);
+
+	if (!s)
+		return 0;
+	snprintf(c->state, sizeof(c->state), "%s", s->state->name);
+	memcpy(c->equipment, s->equipment, sizeof(c->equipment));
+	c->who.k = s->k;
+	c->who.opc = s->opc;
+	c->who.offset = s->offset;
+	c->who.since = s->since;
+	return 1;
+}
+
+static void who_known(void *arg, enum err e)
+{
+	struct vectors_call *c = arg;
+	struct subscriber s = { number_state(c->server->conf.numbers, c->state), "", c->who.k, c->who.opc, c->who.offset, c->who.since };
+
+	memcpy(s.equipment, c->equipment, sizeof(s.equipment));
+	if (!e && !c->found && s.state && s.state->vectors)
+		auc_cache_keep(c->server->cache, c->in.imsi, &s, c->seen);
+	secret_wipe(&s, sizeof(s));
+	auth_info(c, e);
+}
+
 static void vectors_asked(struct vectors_call *c)
 {
-	if (within_budget(c))
-		store_run(c->process->store, who_read, c, auth_info);
-	else
+	if (!within_budget(c))
 		refuse(c, CAUSE_CONGESTION);
+	else if (remembered(c))
+		auth_info(c, OK);
+	else
+		store_run(c->process->store, who_read, c, who_known);
 }
 
 /* --- UpdateLocation, Purge: where a number is attached --- */
@@ -455,6 +503,7 @@ static void committed(void *arg)
 {
 	struct auc_server *s = arg;
 
+	auc_cache_refresh(s->cache);
 	if (store_take_mark(s->conf.process->store, MARK_OWED))
 		owed_pay(s);
 }
@@ -540,6 +589,8 @@ enum err auc_serve_open(const struct auc_serve *conf, struct auc_server **out, s
 		s->conf = *conf;
 		e = auc_open(kept.mark, &kept.key, &s->auc);
 	}
+	if (!e)
+		e = auc_cache_open(conf->numbers->changes, &s->cache);
 	secret_wipe(&kept, sizeof(kept));
 	mark = e ? 0 : auc_wanted(s->auc, clock_now());
 	if (!e && mark)
@@ -560,6 +611,7 @@ void auc_serve_close(struct auc_server *s)
 	timer_stop(s->renew);
 	gsup_close(s->gsup);
 	auc_close(s->auc);
+	auc_cache_close(s->cache);
 	free(s);
 }
 

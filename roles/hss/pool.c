@@ -44,7 +44,8 @@ static const struct number_move moves[] = {
 	{ "prepared", "release", "allocated", "staff", "pool", "IMSI {number} is in the pool again, released by {by}: {equipment} never had it", unbook },
 	{ 0 },
 };
-const struct numbers imsis = { "imsi", "IMSI", states, moves, NUMBER_SQL("imsi") };
+static struct number_changes changes = { .lock = PTHREAD_MUTEX_INITIALIZER };
+const struct numbers imsis = { "imsi", "IMSI", states, moves, &changes, NUMBER_SQL("imsi") };
 
 /* --- what else a move does --- */
 

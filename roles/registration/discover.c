@@ -240,7 +240,7 @@ static int response_right(struct discover_call *c, struct open_nonce *o)
 static enum err offset_write(struct tx *tx, void *arg)
 {
 	struct discover_call *c = arg;
-	enum err e = tx_do(tx, pimsis.sql.offset, WITH(B_INT("offset", c->offset), B_INT("since", c->since), B_TEXT("id", c->d.username)));
+	enum err e = number_offset(tx, &pimsis, c->d.username, c->offset, c->since);
 
 	return e ? e : tx_audit(tx, "discover", ABOUT({ "pimsi", c->d.username }, { "equipment", c->answer.equipment }),
 		"resynchronised the sequence number of %s", c->d.username);

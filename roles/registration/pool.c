@@ -47,7 +47,8 @@ static const struct number_move moves[] = {
 	{ "blocked", "unblock", NULL, "staff", "pool", "PIMSI {number} is unblocked by {by}", unblocked },
 	{ 0 },
 };
-const struct numbers pimsis = { "pimsi", "PIMSI", states, moves, NUMBER_SQL("pimsi") };
+static struct number_changes changes = { .lock = PTHREAD_MUTEX_INITIALIZER };
+const struct numbers pimsis = { "pimsi", "PIMSI", states, moves, &changes, NUMBER_SQL("pimsi") };
 
 /* --- what else a move does --- */
 
