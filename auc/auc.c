@@ -215,12 +215,12 @@ static enum err key_set(struct auc *a, const struct auc_identity *x)
 }
 
 /* The T of the next vector. */
-static enum err next_t(const struct auc *a, const struct known *k, int64_t base, int64_t offset, int64_t *t)
+static enum err next_t(const struct auc *a, const struct known *k, int64_t base, int64_t offset, int64_t run, int64_t *t)
 {
 	if (base + offset < 1)
 		base = 1 - offset; /* the clock went back behind the moment of issue */
 	*t = base > k->last ? base : k->last + 1;
-	if (*t >= base + AUC_RUN)
+	if (*t >= base + run)
 		return ERR_LIMIT;
 	if (*t >= a->mark)
 		return ERR_AGAIN;
@@ -232,10 +232,11 @@ enum err auc_vectors(struct auc *a, const struct auc_identity *x, enum auc_use u
 	static const uint8_t amf[2][2] = { [AUC_GSUP] = { 0, 0 }, [AUC_DISCOVER] = { 0, 1 } };
 	uint64_t id = packed(x->id);
 	struct known *k = known_of(a, id);
-	int64_t base = base_of(a, now), t;
+	const int64_t run = use == AUC_DISCOVER ? AUC_RUN_DISCOVER : AUC_RUN, base = base_of(a, now);
+	int64_t t;
 	uint8_t rand[16];
 	int made = 0;
-	enum err e = next_t(a, k, base, x->offset, &t);
+	enum err e = next_t(a, k, base, x->offset, run, &t);
 
 	if (!e)
 		e = key_set(a, x);
@@ -247,7 +248,7 @@ enum err auc_vectors(struct auc *a, const struct auc_identity *x, enum auc_use u
 		if (e)
 			return e;
 		made++;
-		e = next_t(a, k, base, x->offset, &t);
+		e = next_t(a, k, base, x->offset, run, &t);
 	}
 	*n = made;
 	return made ? OK : e;

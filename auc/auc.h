@@ -14,6 +14,7 @@
 enum {
 	AUC_AHEAD_S = 180,      /* of the mark, more than AUC_RUN and a renewal */
 	AUC_RUN = 60,           /* vectors of an identity at once; one more every second (TS 33.102 C.2: Delta is never reached) */
+	AUC_RUN_DISCOVER = 30,  /* of these for discover, where a stranger may ask: he never takes the network's */
 	AUC_RESYNCS = 5,        /* of an identity at once; one more every AUC_RESYNC_S */
 	AUC_RESYNC_S = 60,
 	AUC_EPOCH = 1577836800, /* 2020-01-01 */

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""R6 R7: floods of challenges for one PIMSI, and of requests by one network, end at a bucket; who waits comes home all the same."""
+import base64, http.client, os, signal, ssl, subprocess, sys
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
+from usher import World, BUILD
+
+PIMSI = "901700000000001"
+
+with World() as w:
+    w.world(devices=3)
+    assert w.claim().count("subscribed") == 3
+    w.frequencies("vis1")
+    open(w.path("fleet/acme_000001/equipment.yaml"), "w").write("frequencies: [127.0.0.1:@../../vis1/run/ports#cell]\n")
+    # a stranger at discover, who has nothing but the digits of a PIMSI: 30 challenges, and then one in a second
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    host, port = dict(l.split() for l in open(w.path("reg/run/ports")))["discover"].rsplit(":", 1)
+    c = http.client.HTTPSConnection(host, int(port), context=tls, timeout=20)
+    seen, refused = set(), 0
+    while not refused:
+        c.request("GET", "/v1/discover", headers={"Authorization": f'Digest username="{PIMSI}", realm="registration.usher", uri="/v1/discover", nonce="", response=""'})
+        a = c.getresponse()
+        a.read()
+        if a.status == 401:
+            nonce = base64.b64decode(a.headers["WWW-Authenticate"].split('nonce="')[1].split('"')[0])
+            assert nonce[:16] not in seen, "a RAND twice"
+            seen.add(nonce[:16])
+            assert len(seen) < 50, "no end of it"
+        else:
+            assert a.status == 503, a.status
+            refused += 1
+    assert len(seen) >= 30, len(seen)
+    w.equipment("discover", "fleet/acme_000001") # he took nothing from the network: it attaches, and waits a moment at discover
+    # one network may ask once in a second: the others hear of congestion, and try again
+    with open(w.path("reg/usher.yaml"), "a") as f:
+        f.write("vectors_rate: 1\n")
+    ups = w.more().count(" is up")
+    os.kill(w.pids("reg")[0], signal.SIGKILL)
+    w.wait("reg is back", lambda: w.more().count(" is up") > ups)
+    told = lambda eq, text: any(text in e["text"] for e in w.journey(eq))
+    fleet = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "operate-fleet", "fleet"], cwd=w.dir, env=w.env,
+                             stderr=open(w.path("equipment.log"), "w"))
+    try:
+        w.wait("one hears of congestion", lambda: any(told(f"acme:00000{n}", "congestion (cause 22)") for n in (1, 2, 3)), 30)
+        assert fleet.wait(120) == 0
+    finally:
+        if fleet.poll() is None:
+            fleet.terminate()
+            fleet.wait(10)
+    assert w.sql("hss", "hss", "SELECT state, COUNT(*) FROM imsi WHERE state <> 'allocated' GROUP BY state") == [("active", 3)]
+    assert ", 0 broken" in w.usher("audit", *w.dirs)
+print("ok")
