@@ -121,7 +121,8 @@ enum err pool_tell(struct tx *tx, const struct numbers *n, json_t *into) MUST_CH
 	.rate = "SELECT COUNT(*), (SELECT COALESCE(MIN(issued_at), 0) FROM " t " WHERE issued_at > 0) FROM " t " WHERE issued_at > :since", \
 	.who = "SELECT state, visited, equipment, auc_offset, auc_since, k, opc FROM " t " WHERE " t " = :id", \
 	.offset = "UPDATE " t " SET auc_offset = :offset, auc_since = :since WHERE " t " = :id", \
-	.location = "UPDATE " t " SET visited = :visited, cancel = :cancel, attached_at = :now WHERE " t " = :id", \
+	.location = "UPDATE " t " SET visited = :visited, attached_at = :now, cancel = CASE WHEN visited NOT IN ('', :visited) THEN visited" \
+		" WHEN cancel = :visited THEN '' ELSE cancel END WHERE " t " = :id", \
 	.cancels = "SELECT " t ", cancel, visited FROM " t " WHERE cancel <> '' AND " t " > :after ORDER BY " t " LIMIT :most", \
 	.cancelled = "UPDATE " t " SET cancel = '' WHERE " t " = :id AND cancel = :plmn", \
 	.detached = "UPDATE " t " SET visited = '' WHERE " t " = :id AND visited = :plmn", \

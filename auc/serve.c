@@ -366,16 +366,13 @@ static enum err location_write(struct tx *tx, void *arg)
 {
 	struct vectors_call *c = arg;
 	const struct numbers *n = c->server->conf.numbers;
-	int moved;
 	uint8_t cause;
 	enum err e = who_read(tx, c);
 
 	if (e || !allowed(c, &cause))
 		return e;
-	moved = *c->visited && strcmp(c->visited, c->plmn) != 0; /* the network where it was lets go */
-	e = tx_do(tx, n->sql.location, WITH(B_TEXT("visited", c->plmn), B_TEXT("cancel", moved ? c->visited : ""), B_INT("now", clock_now()),
-		B_TEXT("id", c->in.imsi)));
-	if (moved)
+	e = tx_do(tx, n->sql.location, WITH(B_TEXT("visited", c->plmn), B_INT("now", clock_now()), B_TEXT("id", c->in.imsi)));
+	if (*c->visited && strcmp(c->visited, c->plmn)) /* it moved: the network where it was lets go */
 		tx_mark(tx, MARK_OWED);
 	if (!e && number_may(n, c->state, "location"))
 		return number_event(tx, n, c->in.imsi, "location", BY(c->plmn), NULL, tx_why(tx));

@@ -16,7 +16,7 @@ enum { NONCE_S = 60, ANSWER_S = 300, NOT_ATTACHED_S = 60, CALLS = 4096 };
 
 /* The open challenge of a PIMSI: in memory, because a nonce lost in a restart is only asked anew. */
 struct open_nonce {
-	char pimsi[24], nonce[DIGEST_NONCE], password[DIGEST_PASSWORD];
+	char pimsi[24], equipment[EQUIPMENT_MAX], nonce[DIGEST_NONCE], password[DIGEST_PASSWORD];
 	uint8_t rand[16];
 	int64_t until;
 };
@@ -143,6 +143,7 @@ static void challenge(struct discover_call *c)
 		e = digest_challenge_write(&d, line, sizeof(line));
 	if (!e) {
 		snprintf(o->pimsi, sizeof(o->pimsi), "%s", c->d.username);
+		memcpy(o->equipment, c->answer.equipment, sizeof(o->equipment));
 		snprintf(o->nonce, sizeof(o->nonce), "%s", d.nonce);
 		memcpy(o->rand, v.rand, 16);
 		o->until = clock_mono_ms() + NONCE_S * 1000;
@@ -229,8 +230,8 @@ static int response_right(struct discover_call *c, struct open_nonce *o)
 {
 	char right[DIGEST_RESPONSE];
 
-	if (strcmp(o->pimsi, c->d.username) || strcmp(o->nonce, c->d.nonce) || clock_mono_ms() > o->until || strcmp(c->d.uri, "/v1/discover")
-		|| strcmp(c->d.realm, ((const struct conf *)c->process->conf)->realm))
+	if (strcmp(o->pimsi, c->d.username) || strcmp(o->equipment, c->answer.equipment) || strcmp(o->nonce, c->d.nonce) || clock_mono_ms() > o->until
+		|| strcmp(c->d.uri, "/v1/discover") || strcmp(c->d.realm, ((const struct conf *)c->process->conf)->realm))
 		return 0;
 	if (digest_response(&c->d, "GET", o->password, right) || strlen(c->d.response) != strlen(right))
 		return 0;

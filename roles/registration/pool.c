@@ -11,6 +11,7 @@ static enum err unblocked(struct tx *tx, struct number *x, struct why *w);
 static enum err used_while_blocked(struct tx *tx, struct number *x, struct why *w);
 static enum err grace_begins(struct tx *tx, struct number *x, struct why *w);
 static enum err grace_ends(struct tx *tx, struct number *x, struct why *w);
+static enum err used_up(struct tx *tx, struct number *x, struct why *w);
 
 static const struct number_state states[] = {
 	{ "free", 0, 17, "nobody has it; an order takes it" },
@@ -41,7 +42,8 @@ static const struct number_move moves[] = {
 	{ "retired", "let-go", "quarantine", "visited", "pool", "PIMSI {number} is in quarantine: no network holds it any more", NULL },
 	{ "retired", "quarantine", "quarantine", "staff", "pool", "PIMSI {number} is in quarantine, put there by {by}", NULL },
 	{ "blocked", "quarantine", "quarantine", "staff", "pool", "PIMSI {number} is in quarantine, put there by {by}", NULL },
-	{ "quarantine", "release", "free", "staff", "pool", "PIMSI {number} is free again, released by {by}: {equipment} can never return with it", NULL },
+	{ "quarantine", "release", "free", "staff", "pool", "PIMSI {number} is free again, released by {by}: {equipment} can never return with it",
+		used_up },
 	{ "reserved", "release", "free", "staff", "pool", "PIMSI {number} is free again, released by {by}", NULL },
 	{ "*", "block", "blocked", "staff", "pool", "PIMSI {number} is blocked by {by}", NULL },
 	{ "blocked", "unblock", NULL, "staff", "pool", "PIMSI {number} is unblocked by {by}", unblocked },
@@ -95,6 +97,13 @@ static enum err grace_ends(struct tx *tx, struct number *x, struct why *w)
 {
 	(void)w;
 	return tx_errand_end(tx, "retire", x->id);
+}
+
+/* What its equipment used of today's limited access is not the next one's. */
+static enum err used_up(struct tx *tx, struct number *x, struct why *w)
+{
+	(void)w;
+	return tx_do(tx, "DELETE FROM budget WHERE pimsi = :pimsi", WITH(B_TEXT("pimsi", x->id)));
 }
 
 /* --- the duty --- */

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""P6: databases of the first schema, with an equipment at home and one on its way, are upgraded; both go on, and the invariants hold."""
+import os, sqlite3, sys
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
+from usher import World, BUILD
+
+with World() as w:
+    w.env["USHER_CLOCK"] = w.path("clock")
+    w.world(devices=3)
+    assert w.claim().count("subscribed") == 3
+    for n in (1, 2, 3):
+        open(w.path(f"fleet/acme_00000{n}/equipment.yaml"), "w").write("frequencies: [127.0.0.1:@../../vis1/run/ports#cell]\n")
+    run = lambda how, n: w.equipment(how, f"fleet/acme_00000{n}")
+    run("operate", 1)
+    run("verify", 2)
+    ports = {d: open(w.path(d, "run/ports")).read() for d in w.dirs}
+    w.stop()
+    # back to the first schema: what the second added is taken away again
+    for dir, role, number, more in (("reg", "registration", "pimsi", "batch_item"), ("hss", "hss", "imsi", "sealed")):
+        db = sqlite3.connect(w.path(dir, role + ".db"))
+        for index in [i for (i,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND name IN (?, ?, ?, 'batch_item_life', 'sealed_imsi')",
+                                               (f"{number}_first", f"{number}_issued", f"{number}_cancel"))]:
+            db.execute(f"DROP INDEX {index}")
+        for table in ("block", "receipt"):
+            db.execute(f"DROP TABLE {table}")
+        for column in ("before", "cancel", "life", "issued_at", "auc_since"):
+            db.execute(f"ALTER TABLE {number} DROP COLUMN {column}")
+        db.execute(f"ALTER TABLE {more} DROP COLUMN life")
+        db.execute("ALTER TABLE auc DROP COLUMN rand_key")
+        db.execute("DELETE FROM errand WHERE kind = 'expire'")
+        db.execute("UPDATE schema_version SET version = 2")
+        db.commit()
+        db.close()
+    # the same ports: equipments know the address of discover by their orders
+    for d, text in ports.items():
+        kept = open(w.path(d, "usher.yaml")).read()
+        for name, at in (line.split() for line in text.splitlines()):
+            kept = kept.replace(f'  {name}: "127.0.0.1:0"', f'  {name}: "{at}"')
+        open(w.path(d, "usher.yaml"), "w").write(kept)
+    w.start(*w.dirs)
+    said = w.usher("audit", *w.dirs)
+    assert ", 0 broken" in said, said
+    assert w.json("pimsi", "show", "901700000000001")["state"] == "used" and "100 left" not in w.usher("status")
+    run("operate", 2)
+    run("operate", 3)
+    open(w.path("clock"), "w").write(str(73 * 3600))
+    for n in (1, 2, 3):
+        w.wait("retired", lambda: w.json("pimsi", "show", f"90170000000000{n}")["state"] == "quarantine")
+    said = w.usher("audit", *w.dirs)
+    assert ", 0 broken" in said, said
+print("ok")
