@@ -102,6 +102,29 @@ with World() as w:
     given = [l for l in open(w.path("hss/run/log")) if f"id={number}" in l and "act=give" in l]
     assert "n=1" in given[0] and "n=5" in given[-1], "one vector on trial, five when active: " + "".join(given)
 
+    # it vanishes from one network without a word and turns up in another: the first lets go, however long it is away
+    p = start("run", 1)
+    w.wait("in the first", lambda: show(number)["network"] == "001-01")
+    p.kill()
+    p.wait()
+    [vis] = w.pids("vis1")
+    os.kill(vis, signal.SIGSTOP)
+    open(w.path(folder(1), "equipment.yaml"), "w").write("frequencies: [127.0.0.1:@../../vis9/run/ports#cell]\n")
+    p = start("run", 1)
+    try:
+        w.wait("in the second", lambda: show(number)["network"] == "001-09")
+        assert show(number)["cancel"] == "001-01"
+        os.kill(vis, signal.SIGCONT)
+        w.wait("the first has let go", lambda: show(number)["cancel"] == "")
+        assert show(number)["network"] == "001-09"
+        cancelled = [l for l in open(w.path("vis1/run/log")) if f"id={number} act=cancelled" in l]
+        assert cancelled, "the first network did not detach it"
+    finally:
+        os.kill(vis, signal.SIGCONT)
+        p.terminate()
+        p.wait(10)
+    open(w.path(folder(1), "equipment.yaml"), "w").write("frequencies: [127.0.0.1:@../../vis1/run/ports#cell]\n")
+
     # terminated: cause 8, cancelled where it is, and in quarantine when that network has let go
     p = start("run", 1)
     try:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A world of usher's real processes in a temporary folder, for tests. Not a test itself (test files begin with t_)."""
-import json, os, shutil, signal, subprocess, sys, tempfile, time
+import json, os, shutil, signal, socket, struct, subprocess, sys, tempfile, time
 
 BUILD = os.environ.get("USHER_BUILD") or sys.exit("USHER_BUILD names the build folder")
 USHER = os.path.join(BUILD, "people", "usher")
@@ -175,6 +175,15 @@ class World:
         finally:
             db.close()
 
+    def network(self, me, dir):
+        """A visited operator's GSUP link, with the certificate of folder `me`."""
+        import ssl
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+        tls.load_cert_chain(self.path(me, "tls.pem"), self.path(me, "tls.key"))
+        host, port = dict(line.split() for line in open(self.path(dir, "run", "ports")))["gsup"].rsplit(":", 1)
+        return Network(tls.wrap_socket(socket.create_connection((host, int(port)), 20)))
+
     def post(self, me, dir, listener, path, body):
         """A request with the certificate of folder `me`, as its role would make it: status and answer."""
         import http.client, ssl
@@ -192,3 +201,60 @@ class World:
         dirs = {"registration": "reg", "hss": "hss", "dlusim": "dlusim", "attestation": "pki", "dm": "dm"}
         return "\n".join(t for (t,) in self.sql(dirs[role], role, f"SELECT text FROM audit JOIN audit_about USING (seq) WHERE kind = '{kind}' "
                                                 f"AND value = '{value}' ORDER BY seq"))
+
+
+class Network:
+    """A network's end of GSUP over IPA (Osmocom's manual), written apart from the program's."""
+    def __init__(self, sock):
+        self.sock = sock
+        while self.frame() != (0xfe, b"\x06"): # asked who we are, told, and acknowledged
+            pass
+        self.say(0xfe, b"\x06")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *rest):
+        self.sock.close()
+
+    def octets(self, n):
+        out = b""
+        while len(out) < n:
+            got = self.sock.recv(n - len(out))
+            assert got, "the link is closed"
+            out += got
+        return out
+
+    def say(self, proto, payload):
+        self.sock.sendall(struct.pack("!HB", len(payload), proto) + payload)
+
+    def frame(self):
+        n, proto = struct.unpack("!HB", self.octets(3))
+        payload = self.octets(n)
+        if proto == 0xfe and payload[:1] in (b"\x00", b"\x04"): # PING; ID_GET
+            self.say(0xfe, b"\x01" if payload[:1] == b"\x00" else b"\x05\x00\x06\x01test\x00")
+        return proto, payload
+
+    def send(self, kind, imsi, more=b""):
+        digits = imsi + "f" * (len(imsi) % 2)
+        bcd = bytes(int(digits[i + 1] + digits[i], 16) for i in range(0, len(digits), 2))
+        self.say(0xee, bytes([5, kind, 1, len(bcd)]) + bcd + more + b"\x28\x01\x01")
+
+    def hear(self, kinds):
+        """The next message of these types: type, its elements."""
+        while True:
+            proto, p = self.frame()
+            if proto == 0xee and p[1] in kinds:
+                elements, at = [], 2
+                while at < len(p):
+                    elements.append((p[at], p[at + 2:at + 2 + p[at + 1]]))
+                    at += 2 + p[at + 1]
+                return p[1], elements
+
+    def vectors(self, imsi):
+        """SendAuthInfo: a list of RANDs, or the cause."""
+        self.send(0x08, imsi)
+        kind, elements = self.hear((0x09, 0x0a))
+        if kind == 0x09:
+            return dict(elements)[2][0]
+        return [v[v.index(b"\x20\x10") + 2:][:16] for t, v in elements if t == 3]
