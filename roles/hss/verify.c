@@ -181,7 +181,8 @@ static void iccid_make(const char *imsi, int64_t life, char dst[24])
 static enum err plmns_copy(const struct conf_list *from, struct plmns *to)
 {
 	to->n = from->n;
-	memcpy(to->item, from->item, from->n * PLMN_TEXT);
+	if (from->n)
+		memcpy(to->item, from->item, from->n * PLMN_TEXT);
 	return OK;
 }
 
