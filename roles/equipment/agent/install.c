@@ -103,6 +103,10 @@ static void acknowledged(void *arg, const struct response *r)
 	json_why(r->body, why, sizeof(why));
 	if (r->err || r->status != 202)
 		agent_tell(a, "install", "its receipt is not acknowledged yet: %s", r->err ? r->why.text : w.text[0] ? w.text : why);
+	if (r->err) { /* perhaps the bearer is gone, and nobody said so: attach anew */
+		agent_later(a, 0);
+		return;
+	}
 	a->again = timer_after(a->conf.loop, RETRY_MS, post, a);
 }
 

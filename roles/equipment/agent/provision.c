@@ -292,6 +292,10 @@ static void ocsp_answered(void *arg, const struct response *r)
 	enum err e = r->err || r->status != 200 ? ERR_UNAVAILABLE : tre_ocsp(a->tre, r->body, &w);
 
 	agent_count(a, r);
+	if (r->err == ERR_DENIED || r->err == ERR_LIMIT) { /* the way is closed: this bearer is gone, or used up */
+		give_up(s, r->why.text);
+		return;
+	}
 	if (e == ERR_UNAVAILABLE || e == ERR_IO || e == ERR_NOMEM) {
 		if (!s->tries++)
 			agent_tell(a, "install", "waits: the attestation provider does not say whether its package's signers are good");
