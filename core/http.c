@@ -22,6 +22,7 @@ struct carried {
 	curl_socket_t fd;
 	int open, closed;    /* closed: its call has still to ask */
 	int64_t sent, received;
+	int64_t told_sent, told_received; /* of them, to earlier calls */
 };
 
 struct http {
@@ -49,7 +50,6 @@ struct call {
 	size_t in_n;
 	int too_large, last_out, step;
 	curl_socket_t socket;    /* the last one it used */
-	int opened;              /* it was opened for this call */
 	struct response response;
 	http_done done;
 	void *arg;
@@ -94,7 +94,6 @@ static curl_socket_t socket_opens(void *arg, curlsocktype purpose, struct curl_s
 
 	(void)purpose;
 	c->socket = fd;
-	c->opened = 1;
 	if (fd >= 0)
 		carried_begins(c->http, fd);
 	return fd;
@@ -114,18 +113,19 @@ static int socket_closes(void *arg, curl_socket_t fd)
 
 static void count_octets(struct call *c)
 {
-	struct carried *k = carried_by(c->http, c->socket), before;
+	struct carried *k = carried_by(c->http, c->socket);
 
 	if (!k)
 		return;
-	before = c->opened ? (struct carried){ 0 } : *k;
 	if (!k->closed)
 		look_at_socket(k, k->fd);
-	c->response.sent = k->sent - before.sent;
-	c->response.received = k->received - before.received;
+	c->response.sent = k->sent - k->told_sent;
+	c->response.received = k->received - k->told_received;
+	k->told_sent = k->sent;
+	k->told_received = k->received;
 }
 
-/* A turn begins when we speak after the other side did. */
+/* A turn is what we say, however much, and the other side's answer. */
 static int count_turns(CURL *easy, curl_infotype type, char *data, size_t n, void *arg)
 {
 	struct call *c = arg;
@@ -134,7 +134,7 @@ static int count_turns(CURL *easy, curl_infotype type, char *data, size_t n, voi
 	(void)easy, (void)data, (void)n;
 	if (type == CURLINFO_TEXT)
 		return 0;
-	if (out && !c->last_out)
+	if (!out && c->last_out)
 		c->response.turns++;
 	c->last_out = out;
 	return 0;
