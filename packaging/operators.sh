@@ -38,7 +38,7 @@ enrol() { # role, folder, id, further options: a one-time invite, then keys are 
 		--invite-file "$folder.invite" "$@"
 }
 
-operators_start() { # numbers in each operator's pool
+attestation_start() {
 	say "attestation provider: roots, issuing CAs, OCSP"
 	"$usher" setup attestation pki --id pki.example --staff alice --invite-file alice.invite
 	peer pki factory acme
@@ -47,9 +47,13 @@ operators_start() { # numbers in each operator's pool
 	up pki.out 1
 	"$usher" setup staff alice --id alice --attestation "pki.example=127.0.0.1:@pki/run/ports#peers" --roots pki/roots.pem --invite-file alice.invite
 	peer alice attestation pki.example --address "$(at pki peers)"
-
-	say "operators enrol"
 	enrol factory fab acme
+	peer fab attestation pki.example --address "$(at pki peers)"
+}
+
+operators_start() { # numbers in each operator's pool
+	attestation_start
+	say "operators enrol"
 	enrol registration reg0 901-70 --set "allowed=[001-01, 001-02]"
 	enrol registration reg1 901-71 --set "allowed=[001-01, 001-02]"
 	for n in 0 1; do
@@ -62,7 +66,6 @@ operators_start() { # numbers in each operator's pool
 	enrol visited vis9 001-09 --set lac=9
 
 	say "who knows whom"
-	peer fab attestation pki.example --address "$(at pki peers)"
 	for n in 0 1; do
 		r=901-7$n h=262-4$n d=dlusim$n.example
 		peer fab registration $r --address "$(at reg$n peers)"
