@@ -499,14 +499,22 @@ enum err modem_open(struct loop *l, struct tre *t, const char (*frequency)[300],
 
 void modem_up(struct modem *m, int slot, const char *apn)
 {
+	int64_t now = clock_mono_ms();
+	int others = 0;
+
 	m->slot = slot;
 	m->now = 0;
 	memset(&m->path, 0, sizeof(m->path));
 	snprintf(m->apn, sizeof(m->apn), "%s", apn);
-	for (size_t i = 0; i < m->n; i++) { /* another identity: what refused the last one may take this one */
-		if (m->last_slot != slot)
+	for (size_t i = 0; i < m->n; i++)
+		others |= m->frequency[i].forbidden_until <= now;
+	for (size_t i = 0; i < m->n; i++) {
+		/* another identity: what refused the last one may take this one; and a refusal only prefers the other networks: where
+		 * there is none, how often it is tried is the caller's back-off */
+		if (m->last_slot != slot || !others)
 			m->frequency[i].forbidden_until = 0;
-		m->frequency[i].why[0] = 0;
+		if (m->frequency[i].forbidden_until <= now)
+			m->frequency[i].why[0] = 0;
 	}
 	m->last_slot = slot;
 	next_frequency(m);
