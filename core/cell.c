@@ -150,10 +150,13 @@ uint64_t cell_counter(const struct cell *c)
 static enum err write_whole(const char *path, const uint8_t *p, size_t n)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), bad;
+	size_t half = n / 2; /* in two parts, so that a test may tear it */
 
 	if (fd < 0)
 		return ERR_IO;
-	bad = write(fd, p, n) != (ssize_t)n || fsync(fd);
+	bad = write(fd, p, half) != (ssize_t)half;
+	fault_point("cell", "torn");
+	bad = bad || write(fd, p + half, n - half) != (ssize_t)(n - half) || fsync(fd);
 	close(fd);
 	if (bad)
 		(void)!unlink(path); /* the caller is told that it is not written: it must not come up after a restart */
@@ -192,12 +195,12 @@ enum err cell_write(struct cell *c, struct bytes content)
 	wr_u32(&w, room ? crc32_of(room, HEAD + content.n) : 0);
 	e = room && keep ? wr_done(&w) : ERR_LIMIT;
 	copy_path(c, c->counter + 1, path);
-	fault_point("cell");
+	fault_point("cell", "before");
 	if (!e)
 		e = write_whole(path, room, w.n);
 	if (!e)
 		sync_folder(path);
-	fault_point("cell written");
+	fault_point("cell", "after");
 	if (room)
 		secret_wipe(room, w.n);
 	free(room);

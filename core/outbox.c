@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/fault.h"
 #include "core/log.h"
 #include "core/spent.h"
 
@@ -294,6 +295,7 @@ static void answered(void *arg, const struct response *r)
 	}
 	log_hop(p->why.text[0] ? LOG_WARN : LOG_DEBUG, p->word, "errand=%s id=%s peer=%s/%s status=%d tries=%lld why=\"%s\"", p->errand, p->id,
 		p->role, p->peer, r->status, (long long)p->tries, p->why.text);
+	fault_point(p->word, "answered");
 	store_run(p->outbox->store, settle, p, finished);
 }
 

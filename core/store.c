@@ -65,6 +65,7 @@ struct store {
 	struct errands *errands;
 	void *owner;
 	uint64_t commits;
+	struct fault_name wrote; /* by the group under way */
 };
 
 /* --- statements --- */
@@ -167,6 +168,7 @@ enum err tx_do(struct tx *tx, const char *sql, const struct bind *with)
 	rc = sqlite3_step(s);
 	e = rc == SQLITE_DONE || rc == SQLITE_ROW ? OK : refused(tx, sql);
 	tx->changes = sqlite3_changes64(tx->store->db);
+	fault_wrote(&tx->store->wrote, sql);
 	sqlite3_reset(s);
 	return e;
 }
@@ -322,6 +324,7 @@ static void commit_group(struct store *s, struct job *first)
 		group_failed(s, first, "begin");
 		return;
 	}
+	s->wrote.text[0] = 0;
 	for (struct job *j = first; j; j = j->next) {
 		int whole;
 
@@ -333,12 +336,13 @@ static void commit_group(struct store *s, struct job *first)
 			return;
 		}
 	}
-	fault_point("commit");
+	if (*s->wrote.text)
+		fault_point(s->wrote.text, "before");
 	if (sql(s, "COMMIT") == SQLITE_OK)
 		s->commits++;
 	else
 		group_failed(s, first, "commit");
-	fault_point("committed");
+	fault_point(*s->wrote.text ? s->wrote.text : "read", "after");
 }
 
 /* Each function is charged to its step; what they share, the commit, in equal parts. */

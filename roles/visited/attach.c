@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/fault.h"
 #include "core/log.h"
 #include "core/secret.h"
 #include "roles/visited/visited.h"
@@ -217,6 +218,7 @@ void attach_hear(struct ms *m, struct bytes in)
 		return;
 	}
 	log_hop(LOG_DEBUG, "attach", "id=%s act=\"hear %s\" cause=%d", m->id, nas_name((int)n.type), n.cause);
+	fault_point(nas_name((int)n.type), "heard");
 	for (size_t i = 0; i < sizeof(heard) / sizeof(*heard); i++)
 		if (heard[i].type == n.type)
 			heard[i].hear(m, &n);
@@ -295,6 +297,7 @@ void attach_gsup(struct visited *v, const struct gsup *g)
 	struct ms *m = cell_find(v, g->imsi);
 	struct gsup gone = { .type = GSUP_CANCEL_RES, .cn_domain = 1, .cancel_type = -1 };
 
+	fault_point(gsup_name(g->type), "heard");
 	if (g->type == GSUP_CANCEL_REQ) { /* answered also if nobody is here under it: the home side asks until it knows (TS 29.002 8.1.3) */
 		memcpy(gone.imsi, g->imsi, sizeof(gone.imsi));
 		router_ask(v, &gone);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/fault.h"
 #include "core/log.h"
 #include "core/spent.h"
 #include "roles/visited/visited.h"
@@ -119,6 +120,7 @@ void cell_say(struct ms *m, const struct nas *n, int wait_answer)
 	m->sent_n = len;
 	log_hop(LOG_DEBUG, "attach", "id=%s act=\"send %s\" cause=%d", m->id, nas_name((int)n->type), n->cause);
 	send_nas(m, BYTES(m->sent, len));
+	fault_point(nas_name((int)n->type), "said");
 	m->tries = 0;
 	if (wait_answer)
 		m->resend = timer_after(m->visited->process->loop, RESEND_MS, send_again, m);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/fault.h"
 #include "core/log.h"
 #include "roles/visited/visited.h"
 
@@ -45,6 +46,7 @@ void router_ask(struct visited *v, const struct gsup *m)
 		refuse(v, m, CAUSE_PLMN_NOT_ALLOWED);
 	else if (!l || gsup_send(l, m))
 		refuse(v, m, CAUSE_NETWORK_FAILURE);
+	fault_point(gsup_name(m->type), "said");
 }
 
 /* What a server says about identities outside its range is dropped: else any operator could detach another's. */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A world of usher's real processes in a temporary folder, for tests. Not a test itself (test files begin with t_)."""
-import json, os, shutil, signal, socket, struct, subprocess, sys, tempfile, time
+import glob, json, os, shutil, signal, socket, struct, subprocess, sys, tempfile, time
 
 BUILD = os.environ.get("USHER_BUILD") or sys.exit("USHER_BUILD names the build folder")
 USHER = os.path.join(BUILD, "people", "usher")
@@ -10,20 +10,44 @@ class World:
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="usher-test-")
         self.run = None
-        self.env = dict(os.environ, USHER_AS=os.path.join(self.dir, "alice"), no_proxy="*")
+        # proxies that nobody is at: what goes by the environment's word instead of its own goes nowhere
+        self.env = dict({k: v for k, v in os.environ.items() if k.lower() != "no_proxy"}, USHER_AS=os.path.join(self.dir, "alice"),
+                        **{name: "http://127.0.0.1:9" for p in ("http_proxy", "https_proxy", "all_proxy") for name in (p, p.upper())})
 
     def __enter__(self):
         return self
 
+    def copy(self):
+        """The same world at rest in a folder of its own; its ports are found when it is started."""
+        w = World()
+        shutil.copytree(self.dir, w.dir, dirs_exist_ok=True)
+        w.dirs, w.fab = self.dirs, self.fab
+        return w
+
     def __exit__(self, kind, *rest):
         self.stop()
+        wrong = "" if kind else self.sanitizers()
         if kind:
             for d in sorted(os.listdir(self.dir)):
                 log = os.path.join(self.dir, d, "run", "log")
                 if os.path.exists(log):
                     print("---", d)
                     print("".join(open(log, errors="replace").readlines()[-30:]))
+            for journey in glob.glob(self.path("*", "*_*", "journey")):
+                print("---", journey)
+                print("".join(open(journey).readlines()[-12:]))
         shutil.rmtree(self.dir, ignore_errors=True)
+        assert not wrong, wrong
+
+    def sanitizers(self):
+        """What ASan and UBSan wrote into the roles' logs, to the end of their processes."""
+        out = ""
+        for log in glob.glob(self.path("*", "run", "log")):
+            text = open(log, errors="replace").read()
+            for mark in ("ERROR: AddressSanitizer", "runtime error:", "ERROR: LeakSanitizer"):
+                if mark in text:
+                    out += f"{log}: {text[text.rfind(chr(10), 0, text.index(mark)) + 1:][:3000]}\n"
+        return out
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)
@@ -42,7 +66,7 @@ class World:
         self.run = subprocess.Popen([USHER, "run", *dirs], cwd=self.dir, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                     start_new_session=True)
         os.set_blocking(self.run.stdout.fileno(), False)
-        self.said, end = "", time.time() + 60
+        self.said, self.started, end = "", len(dirs), time.time() + 60
         while self.more().count(" is up") < len(dirs):
             assert self.run.poll() is None and time.time() < end, "usher run: " + self.said
             time.sleep(0.02)
@@ -50,6 +74,11 @@ class World:
     def more(self):
         self.said += (self.run.stdout.read() or b"").decode(errors="replace")
         return self.said
+
+    def all_up(self):
+        """Every role that ended is up again."""
+        ended, failed = self.more().count("; again in "), self.said.count(" did not start")
+        return self.said.count(" is up") == self.started + ended - failed
 
     def stop(self):
         if self.run:
@@ -93,61 +122,75 @@ class World:
         self.usher("setup", role, dir, "--id", id, "--attestation", "pki.example=127.0.0.1:@pki/run/ports#peers", "--roots",
                    "pki/roots.pem", "--invite-file", invite, *more)
 
-    # --- a whole world: registration operator, home operator, factory, owner ---
-    def world(self, devices=2, pimsis=100, more=None):
+    # --- a whole world: registration operators, home operators, visited operators, a factory, an owner ---
+    @staticmethod
+    def operator(n):
+        """Folder and id of the n-th registration operator, HSS and DLUSIM service."""
+        s = str(n or "")
+        return ("reg" + s, f"901-7{n}"), ("hss" + s, f"262-4{n + 2}"), ("dlusim" + s, f"dlusim{s}.home.example")
+
+    def world(self, devices=2, operators=1, pimsis=100, more=None):
         """more(world): makes further roles before all start; their folders."""
-        self.attestation()
-        self.enrol("factory", "fab", "acme")
-        self.enrol("registration", "reg", "901-70", "--set", "allowed=[001-01, 001-02]")
-        self.enrol("hss", "hss", "262-42", "--set", "open=[127.0.0.1:@../dlusim/run/ports#equipment]")
-        self.enrol("dlusim", "dlusim", "dlusim.home.example", "--set", "operator=262-42", "--set", "dm=dm.example",
-                   "--set", "attestation=pki.example")
         at = lambda d, name: f"127.0.0.1:@../{d}/run/ports#{name}"
         add = lambda *words: self.usher("peer", "add", *words)
+        known = lambda role, d, id: add("alice", role, id, "--address", at(d, "peers"))
+        # 001-01 takes PIMSIs, 001-02 has no roaming agreement, 001-09 is not on the allowed list
+        visited = (("vis1", "001-01"), ("vis2", "001-02"), ("vis9", "001-09"))
+        everybody = [self.operator(n) for n in range(operators)]
+        self.attestation()
+        self.enrol("factory", "fab", "acme")
+        self.enrol("dm", "dm", "dm.example")
         add("pki", "factory", "acme")
         add("fab", "attestation", "pki.example", "--address", at("pki", "peers"))
-        add("fab", "registration", "901-70", "--address", at("reg", "peers"))
-        for d in ("reg", "hss", "dlusim"):
-            add(d, "staff", "alice")
-        add("reg", "factory", "acme")
-        add("reg", "dlusim", "dlusim.home.example")
-        add("hss", "dlusim", "dlusim.home.example")
-        add("dlusim", "registration", "901-70", "--address", at("reg", "peers"))
-        add("dlusim", "hss", "262-42", "--address", at("hss", "peers"))
-        self.enrol("dm", "dm", "dm.example")
         add("dm", "staff", "alice")
-        add("dm", "dlusim", "dlusim.home.example", "--address", at("dlusim", "peers"))
-        add("dlusim", "dm", "dm.example", "--address", at("dm", "equipment"))
-        add("alice", "dm", "dm.example", "--address", at("dm", "peers"))
-        add("dlusim", "attestation", "pki.example", "--ocsp", at("pki", "ocsp"))
-        add("alice", "registration", "901-70", "--address", at("reg", "peers"))
-        add("alice", "hss", "262-42", "--address", at("hss", "peers"))
-        add("alice", "dlusim", "dlusim.home.example", "--address", at("dlusim", "peers"))
-        # three visited operators: 001-01 takes PIMSIs, 001-02 has no roaming agreement, 001-09 is not on the allowed list
-        for n, (d, plmn) in enumerate((("vis9", "001-09"), ("vis2", "001-02"), ("vis1", "001-01"))):
-            self.enrol("visited", d, plmn, "--set", f"lac={n + 1}")
+        known("dm", "dm", "dm.example")
+        for i, (d, plmn) in enumerate(visited):
+            self.enrol("visited", d, plmn, "--set", f"lac={i + 1}")
             add(d, "staff", "alice")
-            add("reg", "visited", plmn)
-            add("hss", "visited", plmn)
-            add(d, "hss", "262-42", "--gsup", at("hss", "gsup"), "--access", at("hss", "access"), "--range", "26242")
-            add("alice", "visited", plmn, "--address", at(d, "peers"))
-            if d != "vis2":
-                add(d, "registration", "901-70", "--gsup", at("reg", "gsup"), "--access", at("reg", "access"), "--range", "90170")
-        self.dirs = ["pki", "reg", "hss", "dlusim", "dm", "vis1", "vis2", "vis9"]
+            known("visited", d, plmn)
+        for (reg, r), (hss, h), (dlusim, id) in everybody:
+            self.enrol("registration", reg, r, "--set", "allowed=[001-01, 001-02]")
+            self.enrol("hss", hss, h, "--set", f"open=[{at(dlusim, 'equipment')}]")
+            self.enrol("dlusim", dlusim, id, "--set", f"operator={h}", "--set", "dm=dm.example", "--set", "attestation=pki.example")
+            for role, d, who in (("registration", reg, r), ("hss", hss, h), ("dlusim", dlusim, id)):
+                add(d, "staff", "alice")
+                known(role, d, who)
+            add("fab", "registration", r, "--address", at(reg, "peers"))
+            add(reg, "factory", "acme")
+            add(hss, "dlusim", id)
+            add(dlusim, "hss", h, "--address", at(hss, "peers"))
+            add(dlusim, "dm", "dm.example", "--address", at("dm", "equipment"))
+            add(dlusim, "attestation", "pki.example", "--ocsp", at("pki", "ocsp"))
+            add("dm", "dlusim", id, "--address", at(dlusim, "peers"))
+            for (other, o), _, (_, service) in everybody:  # every home operator works with every registration operator
+                add(reg, "dlusim", service)
+                add(dlusim, "registration", o, "--address", at(other, "peers"))
+            for d, plmn in visited:
+                add(reg, "visited", plmn)
+                add(hss, "visited", plmn)
+                add(d, "hss", h, "--gsup", at(hss, "gsup"), "--access", at(hss, "access"), "--range", h.replace("-", ""))
+                if d != "vis2":
+                    add(d, "registration", r, "--gsup", at(reg, "gsup"), "--access", at(reg, "access"), "--range", r.replace("-", ""))
+        self.dirs = ["pki", *(d for parties in everybody for d, _ in parties), "dm", *(d for d, _ in visited)]
         self.dirs += more(self) if more else []
         self.start(*self.dirs)
-        self.usher("pool", "add", "registration", "901-70", "901700000000001", str(pimsis))
-        self.usher("pool", "add", "hss", "262-42", "262420000000001", "100")
+        for n, ((_, r), (_, h), (_, id)) in enumerate(everybody):
+            self.usher("pool", "add", "registration", r, r.replace("-", "") + "0000000001", str(pimsis))
+            self.usher("pool", "add", "hss", h, h.replace("-", "") + "0000000001", "100")
+            with open(self.path("token" + str(n or "")), "w") as f:
+                f.write(self.usher("people", "add", id, "waterworks"))
         self.fab = ("--as", "fab")
-        self.usher(*self.fab, "factory", "enrol", "fleet", "--maker", "acme", "--count", str(devices))
-        self.usher(*self.fab, "factory", "order", "fleet", "--registration", "901-70", "--order", "first")
-        self.usher(*self.fab, "factory", "bind", "fleet", "--registration", "901-70")
-        with open(self.path("token"), "w") as f:
-            f.write(self.usher("people", "add", "dlusim.home.example", "waterworks"))
+        if devices:
+            self.manufacture(devices)
 
-    def frequencies(self, *dirs):
+    def manufacture(self, devices, fleet="fleet", registration="901-70", first=1):
+        self.usher(*self.fab, "factory", "enrol", fleet, "--maker", "acme", "--count", str(devices), "--first", str(first))
+        self.usher(*self.fab, "factory", "order", fleet, "--registration", registration, "--order", "first")
+        self.usher(*self.fab, "factory", "bind", fleet, "--registration", registration)
+
+    def frequencies(self, *dirs, fleet="fleet"):
         """Which cells the fleet's modems listen to, in order."""
-        with open(self.path("fleet/equipment.yaml"), "w") as f:
+        with open(self.path(fleet, "equipment.yaml"), "w") as f:
             f.write("frequencies: [" + ", ".join(f"127.0.0.1:@../{d}/run/ports#cell" for d in dirs) + "]\n")
 
     def equipment(self, *words, code=0, timeout=60):
@@ -163,9 +206,11 @@ class World:
         except FileNotFoundError:
             return []
 
-    def claim(self, file="fleet/labels.csv", *more, code=0):
-        return self.usher("owner", "claim", file, "--dlusim", "dlusim.home.example=127.0.0.1:@dlusim/run/ports#owner", "--roots",
-                          "pki/roots.pem", "--token-file", "token", *more, code=code)
+    def claim(self, file="fleet/labels.csv", *more, n=0, code=0):
+        """The owner orders from the n-th home operator."""
+        dlusim, id = self.operator(n)[2]
+        return self.usher("owner", "claim", file, "--dlusim", f"{id}=127.0.0.1:@{dlusim}/run/ports#owner", "--roots", "pki/roots.pem", "--token-file",
+                          "token" + str(n or ""), *more, code=code)
 
     def sql(self, dir, role, query):
         import sqlite3
