@@ -11,11 +11,10 @@ with World() as w:
     w.frequencies("vis1")
     receipts = lambda: w.sql("dlusim", "dlusim", "SELECT der, ack FROM receipt")
     # the DLUSIM service dies when the acknowledgement is on its disk, before its answer leaves (core/fault.h)
-    with open(w.path("usher-dlusim.at"), "w") as f:
-        f.write("1 outbox+receipt+errand after\n")
+    w.arm("dlusim", 1, "outbox+receipt+errand after")
     eq = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "operate-fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
     try:
-        w.wait("it died there", lambda: not os.path.exists(w.path("usher-dlusim.at")), 40)
+        w.wait("it died there", lambda: not w.armed("dlusim"), 40)
         (receipt, ack), = receipts()
         assert ack and w.sql("hss", "hss", "SELECT COUNT(*) FROM imsi WHERE state = 'active'") == [(1,)]
         assert w.sql("reg", "registration", "SELECT COUNT(*) FROM pimsi WHERE state = 'used'") == [(1,)]

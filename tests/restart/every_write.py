@@ -71,12 +71,6 @@ def proved(w, k):
     assert ", 0 broken" in audited, audited
 
 
-def arm(w, role, n, name=""):
-    with open(w.path("faults", f"usher-{role}.part"), "w") as f:
-        f.write(f"{n} {name}\n")
-    os.rename(w.path("faults", f"usher-{role}.part"), w.path("faults", f"usher-{role}.at"))
-
-
 def points(w, role):
     """The names of the points that the role passed, in order; begins to count anew."""
     path = w.path("faults", f"usher-{role}.log")
@@ -131,15 +125,14 @@ def travel(rest, jobs, told):
                 w.start(*w.dirs)
             k += 1
             if LONG or at_start or role == "equipment":
-                arm(w, role, n)
+                w.arm(role, n)
             else:
-                arm(w, role, 1, name)  # the first of its name, wherever it comes this time
+                w.arm(role, 1, name)  # the first of its name, wherever it comes this time
             if at_start:
                 restarted(w, role)
             journey(w, k)
-            reached = not os.path.exists(w.path("faults", f"usher-{role}.at"))
-            if not reached:
-                os.unlink(w.path("faults", f"usher-{role}.at"))
+            reached = not w.armed(role)
+            w.disarm(role)
             proved(w, k)
             assert not w.sanitizers(), w.sanitizers()
         except BaseException as e:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """R17: two registration operators and two home operators side by side: each pair works, and nobody speaks for another's range."""
 import http.client, os, socket, ssl, subprocess
-from usher import World, BUILD
-import gsup
+from usher import BUILD, Network, World
 
 EQUIPMENT = os.path.join(BUILD, "roles", "equipment", "usher-equipment")
 run = lambda w, *words: subprocess.Popen([EQUIPMENT, *words], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
@@ -22,6 +21,18 @@ def discover_as(w, dir, pimsi):
     c.request("GET", "/v1/discover", headers={"Authorization": f'Digest username="{pimsi}", realm="registration.usher", uri="/v1/discover", nonce="", response=""'})
     r = c.getresponse()
     return r.status, r.read().decode()
+
+
+class Home(Network):
+    """A registration operator's end of GSUP, with the key of its folder, for whoever dials next."""
+    def __init__(self, w, dir, listener):
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(w.path(dir, "tls.pem"), w.path(dir, "tls.key"))
+        self.sock = tls.wrap_socket(listener.accept()[0], server_side=True)
+        self.say(0xfe, b"\x04")
+        while self.frame()[1][:1] != b"\x05":  # perhaps a ping first
+            pass
+        self.say(0xfe, b"\x06")
 
 
 with World() as w:
@@ -55,24 +66,21 @@ with World() as w:
     status, said = discover_as(w, "reg1", "901700000000001")
     assert status == 403 and "901700000000001 is no PIMSI that may ask here" in said, (status, said)
     assert discover_as(w, "reg", "901700000000001")[0] == 401
-    link = gsup.client(w, "vis9", bound(w, "reg1", "gsup"))
-    for imsi, cause in (("901700000000001", 2), ("901710000000050", 17)):
-        link.send(gsup.message(gsup.SAI_REQ, imsi))
-        assert link.hear().startswith(gsup.message(gsup.SAI_ERR, imsi, (gsup.CAUSE, bytes([cause])))), imsi
-    link.sock.close()
+    with w.network("vis9", "reg1") as link:
+        assert link.vectors("901700000000001") == 2 and link.vectors("901710000000050") == 17
     # the second registration operator, true key and all, says to the visited operator that another's subscriber is to be detached
     listener = socket.create_server(("127.0.0.1", 0))
     w.stop()
     with open(w.path("reg1/run/ports"), "w") as f:
         f.write("".join(f"{name} 127.0.0.1:{listener.getsockname()[1]}\n" for name in ("peers", "discover", "gsup", "access")))
     w.start(*(d for d in w.dirs if d not in ("reg1", "vis2", "vis9")))
-    link = gsup.server(w, "reg1", listener)
+    link = Home(w, "reg1", listener)
     eq = run(w, "run-fleet", "fleet")
     try:
         w.wait("it is attached as itself", lambda: "is operative: attached as itself" in w.journey("acme:000001")[-1]["text"])
         log = lambda: open(w.path("vis1/run/log")).read()
         for foreign in (w.sql("hss", "hss", "SELECT imsi FROM booking WHERE equipment = 'acme:000001'")[0][0], "901700000000001"):
-            link.send(gsup.message(gsup.CANCEL_REQ, foreign, (gsup.CANCEL_TYPE, b"\1")))
+            link.send(0x1c, foreign, b"\x06\x01\x01")  # LocationCancel, withdrawn
             w.wait("it is refused", lambda: f'id={foreign} peer=registration/901-71 act="refuse LocationCancel req" why="not its range"' in log())
         assert "act=cancelled" not in log() and "was detached" not in w.journey("acme:000001")[-1]["text"]
     finally:

@@ -98,6 +98,24 @@ class World:
                 pass
         return out
 
+    # --- kill points (core/fault.h), in the folder that env["USHER_FAULTS"] names ---
+    def fuse(self, role):
+        return os.path.join(self.env["USHER_FAULTS"], f"usher-{role}.at")
+
+    def arm(self, role, n, name=""):
+        """The role dies at its n-th point from now on (of that name)."""
+        with open(self.fuse(role) + ".new", "w") as f:
+            f.write(f"{n} {name}\n")
+        os.rename(self.fuse(role) + ".new", self.fuse(role))
+
+    def armed(self, role):
+        """It has not died of it yet."""
+        return os.path.exists(self.fuse(role))
+
+    def disarm(self, role):
+        if self.armed(role):
+            os.unlink(self.fuse(role))
+
     def wait(self, what, check, seconds=20):
         end = time.time() + seconds
         while True:
