@@ -5,9 +5,9 @@
 
 #include "core/secret.h"
 #include "package/package.h"
-#include "proto/object.h"
+#include "proto/der.h"
 
-enum { TAG = 16, SEQUENCE = 0x30, SET = 0x31, INTEGER = 0x02, OCTETS = 0x04, OID = 0x06 };
+enum { TAG = 16, WRAPPED_KEY = 40 /* AES-256 key, wrapped (RFC 3394) */ };
 
 /* DER of the OIDs that may stand here */
 static const uint8_t auth_enveloped[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x01, 0x17 };
@@ -17,119 +17,90 @@ static const uint8_t ec_public_key[] = { 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x0
 static const uint8_t aes_256_wrap[] = { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2d };
 static const uint8_t ecdh_sha256[] = { 0x2b, 0x81, 0x04, 0x01, 0x0b, 0x01 }; /* dhSinglePass-stdDH-sha256kdf-scheme */
 
-/* The content of the next element, which must have this tag. */
-static struct rd in_tag(struct rd *r, uint8_t tag)
-{
-	uint8_t have;
-	struct bytes b = der_next(r, &have);
-
-	if (have != tag)
-		rd_fail(r, ERR_FORMAT);
-	return rd_of(b);
-}
-
-static void same(struct rd *r, uint8_t tag, struct bytes expect)
-{
-	struct rd in = in_tag(r, tag);
-
-	if (!bytes_equal(rd_rest(&in), expect))
-		rd_fail(r, ERR_FORMAT);
-}
-
-static void number(struct rd *r, uint8_t expect)
-{
-	same(r, INTEGER, BYTES(&expect, 1));
-}
-
-static void closed(struct rd *outer, const struct rd *inner)
-{
-	if (rd_done(inner))
-		rd_fail(outer, ERR_FORMAT);
-}
-
 /* The sender's key of one use: an uncompressed point, its curve implied by ours. */
 static void originator(struct rd *r)
 {
-	struct rd which = in_tag(r, 0xa0), key = in_tag(&which, 0xa1), alg = in_tag(&key, SEQUENCE), point;
+	struct rd which = der_in(r, 0xa0), key = der_in(&which, 0xa1), alg = der_in(&key, DER_SEQUENCE), point;
 
-	same(&alg, OID, BYTES_OF(ec_public_key));
-	closed(&key, &alg);
-	point = in_tag(&key, 0x03);
+	der_same(&alg, DER_OID, BYTES_OF(ec_public_key));
+	der_closed(&key, &alg);
+	point = der_in(&key, DER_BITS);
 	if (rd_u8(&point) != 0 || rd_u8(&point) != 4 || point.left != 64)
 		rd_fail(r, ERR_FORMAT);
-	closed(&which, &key);
-	closed(r, &which);
+	der_closed(&which, &key);
+	der_closed(r, &which);
 }
 
 /* KeyAgreeRecipientInfo (RFC 5652 6.2.2): version 3, an originator key, no UKM, our scheme, one key for us by key id. */
 static void recipient(struct rd *r, struct bytes key_id, int *ours)
 {
-	struct rd kari = in_tag(r, 0xa1), alg, wrap, keys, one, rid;
+	struct rd kari = der_in(r, 0xa1), alg, wrap, keys, one, rid;
 
-	number(&kari, 3);
+	der_number(&kari, 3);
 	originator(&kari);
-	alg = in_tag(&kari, SEQUENCE);
-	same(&alg, OID, BYTES_OF(ecdh_sha256));
-	wrap = in_tag(&alg, SEQUENCE);
-	same(&wrap, OID, BYTES_OF(aes_256_wrap));
-	closed(&alg, &wrap);
-	closed(&kari, &alg);
-	keys = in_tag(&kari, SEQUENCE);
-	one = in_tag(&keys, SEQUENCE);
-	rid = in_tag(&one, 0xa0);
+	alg = der_in(&kari, DER_SEQUENCE);
+	der_same(&alg, DER_OID, BYTES_OF(ecdh_sha256));
+	wrap = der_in(&alg, DER_SEQUENCE);
+	der_same(&wrap, DER_OID, BYTES_OF(aes_256_wrap));
+	der_closed(&alg, &wrap);
+	der_closed(&kari, &alg);
+	keys = der_in(&kari, DER_SEQUENCE);
+	one = der_in(&keys, DER_SEQUENCE);
+	rid = der_in(&one, 0xa0);
 	{
-		struct rd id = in_tag(&rid, OCTETS);
+		struct rd id = der_in(&rid, DER_OCTETS);
 
 		*ours = bytes_equal(rd_rest(&id), key_id);
 	}
-	closed(&one, &rid);
-	(void)in_tag(&one, OCTETS);
-	closed(&keys, &one);
-	closed(&kari, &keys);
-	closed(r, &kari);
+	der_closed(&one, &rid);
+	if (der_in(&one, DER_OCTETS).left != WRAPPED_KEY)
+		rd_fail(&one, ERR_FORMAT);
+	der_closed(&keys, &one);
+	der_closed(&kari, &keys);
+	der_closed(r, &kari);
 }
 
 static void encrypted_content(struct rd *r)
 {
-	struct rd info = in_tag(r, SEQUENCE), alg, parameters, icv;
+	struct rd info = der_in(r, DER_SEQUENCE), alg, parameters, icv;
 	struct bytes nonce;
 
-	same(&info, OID, BYTES_OF(data));
-	alg = in_tag(&info, SEQUENCE);
-	same(&alg, OID, BYTES_OF(aes_256_gcm));
-	parameters = in_tag(&alg, SEQUENCE); /* RFC 5084: nonce, length of the tag */
-	icv = in_tag(&parameters, OCTETS);
+	der_same(&info, DER_OID, BYTES_OF(data));
+	alg = der_in(&info, DER_SEQUENCE);
+	der_same(&alg, DER_OID, BYTES_OF(aes_256_gcm));
+	parameters = der_in(&alg, DER_SEQUENCE); /* RFC 5084: nonce, length of the tag */
+	icv = der_in(&parameters, DER_OCTETS);
 	nonce = rd_rest(&icv);
 	if (nonce.n != 12)
 		rd_fail(r, ERR_FORMAT);
-	number(&parameters, TAG);
-	closed(&alg, &parameters);
-	closed(&info, &alg);
-	(void)in_tag(&info, 0x80);
-	closed(r, &info);
+	der_number(&parameters, TAG);
+	der_closed(&alg, &parameters);
+	der_closed(&info, &alg);
+	(void)der_in(&info, 0x80);
+	der_closed(r, &info);
 }
 
 /* The whole shape (RFC 5083 2.1), before any library touches it: a cut tag is a forged package. */
 static enum err shape(struct bytes der, struct bytes key_id, int *ours)
 {
-	struct rd r = rd_of(der), content = in_tag(&r, SEQUENCE), wrap, env, set, tag;
+	struct rd r = rd_of(der), content = der_in(&r, DER_SEQUENCE), wrap, env, set, tag;
 	struct bytes mac;
 
-	same(&content, OID, BYTES_OF(auth_enveloped));
-	wrap = in_tag(&content, 0xa0);
-	env = in_tag(&wrap, SEQUENCE);
-	number(&env, 0);
-	set = in_tag(&env, SET);
+	der_same(&content, DER_OID, BYTES_OF(auth_enveloped));
+	wrap = der_in(&content, 0xa0);
+	env = der_in(&wrap, DER_SEQUENCE);
+	der_number(&env, 0);
+	set = der_in(&env, DER_SET);
 	recipient(&set, key_id, ours);
-	closed(&env, &set);
+	der_closed(&env, &set);
 	encrypted_content(&env);
-	tag = in_tag(&env, OCTETS); /* attributes would stand before or after it: none do */
+	tag = der_in(&env, DER_OCTETS); /* attributes would stand before or after it: none do */
 	mac = rd_rest(&tag);
 	if (mac.n != TAG)
 		rd_fail(&env, ERR_FORMAT);
-	closed(&wrap, &env);
-	closed(&content, &wrap);
-	closed(&r, &content);
+	der_closed(&wrap, &env);
+	der_closed(&content, &wrap);
+	der_closed(&r, &content);
 	return rd_done(&r);
 }
 
@@ -196,7 +167,7 @@ static size_t cut(const uint8_t *der, size_t n, size_t tag, uint8_t *dst)
 	size_t less = TAG - tag;
 
 	memcpy(dst, der, n - TAG - 2);
-	dst[n - TAG - 2] = OCTETS;
+	dst[n - TAG - 2] = DER_OCTETS;
 	dst[n - TAG - 1] = (uint8_t)tag;
 	memcpy(dst + n - TAG, der + n - TAG, tag);
 	for (int i = 0; i < 3; i++) {

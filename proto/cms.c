@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/der.h"
+
 /* --- signing --- */
 
 static int sign_into(CMS_ContentInfo *cms, const char *oid, struct bytes content, const struct signer *by)
@@ -18,6 +20,15 @@ static int sign_into(CMS_ContentInfo *cms, const char *oid, struct bytes content
 	ASN1_OBJECT_free(type);
 	BIO_free(in);
 	return ok;
+}
+
+/* A profile's K must not stay in memory that the library gives back. */
+static void content_wipe(CMS_ContentInfo *cms)
+{
+	ASN1_OCTET_STRING **in = cms ? CMS_get0_content(cms) : NULL;
+
+	if (in && *in)
+		OPENSSL_cleanse((*in)->data, (size_t)(*in)->length);
 }
 
 enum err cms_sign(enum object o, const void *obj, const struct signer *by, uint8_t **der, size_t *n)
@@ -36,52 +47,125 @@ enum err cms_sign(enum object o, const void *obj, const struct signer *by, uint8
 	if (!e && out <= 0)
 		e = ERR_CRYPTO;
 	*n = e ? 0 : (size_t)out;
-	secret_wipe(content, content ? len : 0);
+	if (content)
+		secret_wipe(content, len);
 	free(content);
+	content_wipe(cms);
 	CMS_ContentInfo_free(cms);
 	return e;
 }
 
-/* --- opening --- */
+/* --- opening: the shape by our own reader, the rest by digests and one signature; no CMS parser sees a peer's octets --- */
 
-static CMS_ContentInfo *parse(struct bytes der)
+static const uint8_t signed_data[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02 };
+static const uint8_t sha256[] = { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01 };
+static const uint8_t ecdsa_sha256[] = { 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02 };
+static const uint8_t content_type[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x03 };
+static const uint8_t message_digest[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x04 };
+static const uint8_t signing_time[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x05 };
+
+/* Where everything stands in a SignedData (RFC 5652 5.1). */
+struct shape {
+	struct bytes type, content;    /* eContentType, eContent */
+	struct bytes cert[2];          /* whole */
+	struct bytes sid;              /* issuer and serial number */
+	struct bytes attributes;       /* whole, under their tag [0] */
+	struct bytes attr_type, attr_digest;
+	struct bytes signature;
+};
+
+/* AlgorithmIdentifier without parameters (RFC 5754 2, RFC 5758 3.2). */
+static void algorithm(struct rd *r, struct bytes oid)
 {
-	const uint8_t *p = der.p;
-	CMS_ContentInfo *cms = der.n && der.n <= CMS_DER_MAX ? d2i_CMS_ContentInfo(NULL, &p, (long)der.n) : NULL;
-	uint8_t *again = NULL;
-	int n;
+	struct rd alg = der_in(r, DER_SEQUENCE);
 
-	if (!cms)
-		return NULL;
-	/* BER in other shapes is not what was hashed by others: the bytes must be their own DER */
-	n = i2d_CMS_ContentInfo(cms, &again);
-	if (p == der.p + der.n && n == (int)der.n && !memcmp(again, der.p, der.n) && OBJ_obj2nid(CMS_get0_type(cms)) == NID_pkcs7_signed) {
-		OPENSSL_free(again);
-		return cms;
-	}
-	OPENSSL_free(again);
-	CMS_ContentInfo_free(cms);
-	return NULL;
+	der_same(&alg, DER_OID, oid);
+	der_closed(r, &alg);
 }
 
-static int is_object(CMS_ContentInfo *cms, enum object o)
+/* Content type and message digest, once each; signing time may stand there too; nothing else (RFC 5652 11). */
+static void attributes(struct rd *r, struct shape *s)
 {
-	char oid[128], have[128];
+	struct rd in = der_in(r, 0xa0);
+	int times = 0;
 
-	object_oid(o, oid);
-	return OBJ_obj2txt(have, sizeof(have), CMS_get0_eContentType(cms), 1) > 0 && !strcmp(oid, have);
+	while (in.left && !in.bad) {
+		struct rd attr = der_in(&in, DER_SEQUENCE), id = der_in(&attr, DER_OID), set = der_in(&attr, DER_SET), value;
+		struct bytes oid = rd_rest(&id);
+		uint8_t tag = 0;
+
+		value = rd_of(der_next(&set, &tag));
+		if (bytes_equal(oid, BYTES_OF(content_type)) && tag == DER_OID && !s->attr_type.n)
+			s->attr_type = rd_rest(&value);
+		else if (bytes_equal(oid, BYTES_OF(message_digest)) && tag == DER_OCTETS && !s->attr_digest.n)
+			s->attr_digest = rd_rest(&value);
+		else if (!bytes_equal(oid, BYTES_OF(signing_time)) || (tag != DER_UTC_TIME && tag != DER_TIME) || times++)
+			rd_fail(&in, ERR_FORMAT);
+		der_closed(&attr, &set);
+		der_closed(&in, &attr);
+	}
+	der_closed(r, &in);
+	if (!s->attr_type.n || s->attr_digest.n != 32)
+		rd_fail(r, ERR_FORMAT);
+}
+
+static void signer_info(struct rd *r, struct shape *s)
+{
+	struct rd set = der_in(r, DER_SET), si = der_in(&set, DER_SEQUENCE), sid, again, signature;
+
+	der_number(&si, 1);
+	sid = der_in(&si, DER_SEQUENCE);
+	s->sid = rd_rest(&sid);
+	algorithm(&si, BYTES_OF(sha256));
+	again = si;
+	s->attributes = der_whole(&again, 0xa0);
+	attributes(&si, s);
+	algorithm(&si, BYTES_OF(ecdsa_sha256));
+	signature = der_in(&si, DER_OCTETS);
+	s->signature = rd_rest(&signature);
+	der_closed(&set, &si); /* unsigned attributes would stand here */
+	der_closed(r, &set);
+}
+
+static enum err shape_read(struct bytes der, struct shape *s)
+{
+	struct rd r = rd_of(der.n <= CMS_DER_MAX ? der : BYTES(NULL, 0)), info = der_in(&r, DER_SEQUENCE), wrap, sd, in, octets;
+
+	memset(s, 0, sizeof(*s));
+	der_same(&info, DER_OID, BYTES_OF(signed_data));
+	wrap = der_in(&info, 0xa0);
+	sd = der_in(&wrap, DER_SEQUENCE);
+	der_number(&sd, 3);
+	in = der_in(&sd, DER_SET);
+	algorithm(&in, BYTES_OF(sha256));
+	der_closed(&sd, &in);
+	in = der_in(&sd, DER_SEQUENCE);
+	octets = der_in(&in, DER_OID);
+	s->type = rd_rest(&octets);
+	{
+		struct rd attached = der_in(&in, 0xa0);
+
+		octets = der_in(&attached, DER_OCTETS);
+		s->content = rd_rest(&octets);
+		der_closed(&in, &attached);
+	}
+	der_closed(&sd, &in);
+	in = der_in(&sd, 0xa0);
+	for (int i = 0; i < 2; i++)
+		s->cert[i] = der_whole(&in, DER_SEQUENCE);
+	der_closed(&sd, &in);
+	signer_info(&sd, s); /* CRLs would stand before it */
+	der_closed(&wrap, &sd);
+	der_closed(&info, &wrap);
+	der_closed(&r, &info);
+	return rd_done(&r);
 }
 
 int cms_which(struct bytes der)
 {
-	CMS_ContentInfo *cms = parse(der);
-	int found = 0;
+	struct shape s;
 
-	for (int o = 1; cms && o <= OBJECT_LAST && !found; o++)
-		if (is_object(cms, (enum object)o))
-			found = o;
-	CMS_ContentInfo_free(cms);
-	return found;
+	return shape_read(der, &s) ? 0 : object_of_type(s.type);
 }
 
 enum err cms_hash(struct bytes der, uint8_t out[32])
@@ -89,68 +173,78 @@ enum err cms_hash(struct bytes der, uint8_t out[32])
 	return EVP_Digest(der.p, der.n, out, NULL, EVP_sha256(), NULL) == 1 ? OK : ERR_CRYPTO;
 }
 
-/* contentType and messageDigest must be there, signingTime may; nothing else, and nothing unsigned. */
-static int attributes_good(CMS_SignerInfo *si)
+/* A certificate that is its own DER; NULL otherwise. */
+static X509 *certificate(struct bytes der)
 {
-	int n = CMS_signed_get_attr_count(si);
+	const uint8_t *p = der.p;
+	X509 *c = d2i_X509(NULL, &p, (long)der.n);
+	uint8_t *again = NULL;
+	int n = c ? i2d_X509(c, &again) : -1, same = n > 0 && p == der.p + der.n && bytes_equal(BYTES(again, n), der);
 
-	if (CMS_unsigned_get_attr_count(si) > 0 || n < 2 || n > 3)
-		return 0;
-	return CMS_signed_get_attr_by_NID(si, NID_pkcs9_contentType, -1) >= 0 && CMS_signed_get_attr_by_NID(si, NID_pkcs9_messageDigest, -1) >= 0
-		&& (n == 2 || CMS_signed_get_attr_by_NID(si, NID_pkcs9_signingTime, -1) >= 0);
-}
-
-static CMS_SignerInfo *one_signer(CMS_ContentInfo *cms)
-{
-	STACK_OF(CMS_SignerInfo) *all = CMS_get0_SignerInfos(cms);
-	CMS_SignerInfo *si = sk_CMS_SignerInfo_num(all) == 1 ? sk_CMS_SignerInfo_value(all, 0) : NULL;
-	X509_ALGOR *digest = NULL, *signature = NULL;
-	const ASN1_OBJECT *d, *s;
-
-	if (!si || !attributes_good(si))
-		return NULL;
-	CMS_SignerInfo_get0_algs(si, NULL, NULL, &digest, &signature);
-	X509_ALGOR_get0(&d, NULL, NULL, digest);
-	X509_ALGOR_get0(&s, NULL, NULL, signature);
-	return OBJ_obj2nid(d) == NID_sha256 && OBJ_obj2nid(s) == NID_ecdsa_with_SHA256 ? si : NULL;
-}
-
-static X509 *signer_cert(CMS_SignerInfo *si, STACK_OF(X509) *certs)
-{
-	for (int i = 0; i < sk_X509_num(certs); i++)
-		if (!CMS_SignerInfo_cert_cmp(si, sk_X509_value(certs, i)))
-			return sk_X509_value(certs, i);
+	OPENSSL_free(again);
+	if (same)
+		return c;
+	X509_free(c);
 	return NULL;
 }
 
-static X509 *issuer_of(X509 *leaf, STACK_OF(X509) *certs)
+/* Is c the one that the signer's identifier names by issuer and serial number? */
+static int named(X509 *c, struct bytes sid)
 {
-	for (int i = 0; i < sk_X509_num(certs); i++)
-		if (X509_check_issued(sk_X509_value(certs, i), leaf) == X509_V_OK)
-			return sk_X509_value(certs, i);
-	return NULL;
+	uint8_t *name = NULL, *serial = NULL;
+	int n = i2d_X509_NAME(X509_get_issuer_name(c), &name), len = i2d_ASN1_INTEGER(X509_get0_serialNumber(c), &serial);
+	int same = n > 0 && len > 0 && sid.n == (size_t)n + (size_t)len && !memcmp(sid.p, name, (size_t)n) && !memcmp(sid.p + n, serial, (size_t)len);
+
+	OPENSSL_free(name);
+	OPENSSL_free(serial);
+	return same;
 }
 
-/* The signature over the attributes, and the content's digest in them; the chain is judged by cert_verify. */
-static enum err content_read(CMS_ContentInfo *cms, STACK_OF(X509) *certs, enum object o, void *obj, struct why *w)
+static void cert_swap(X509 **a, X509 **b)
 {
-	BIO *out = BIO_new(BIO_s_mem());
-	char *p = NULL;
-	long n;
-	enum err e = OK;
+	X509 *t = *a;
 
-	if (!out)
-		return ERR_NOMEM;
-	if (CMS_verify(cms, certs, NULL, NULL, out, CMS_BINARY | CMS_NO_SIGNER_CERT_VERIFY | CMS_NOINTERN) != 1)
-		e = fail(w, ERR_AUTH, "the signature of this %s is wrong", object_name(o));
-	n = e ? 0 : BIO_get_mem_data(out, &p);
-	if (!e) {
-		e = object_read(o, BYTES(p, n), obj);
-		secret_wipe(p, (size_t)n);
-		if (e)
-			(void)!fail(w, e, "the content of this %s %s", object_name(o), err_text(e));
-	}
-	BIO_free(out);
+	*a = *b;
+	*b = t;
+}
+
+/* The signer's certificate and its issuing CA, and no others; a set stands in the order of its octets (X.690 11.6). */
+static enum err certificates(const struct shape *s, X509 **leaf, X509 **issuer)
+{
+	size_t least = s->cert[0].n < s->cert[1].n ? s->cert[0].n : s->cert[1].n;
+
+	if (memcmp(s->cert[0].p, s->cert[1].p, least) >= 0)
+		return ERR_FORMAT;
+	*leaf = certificate(s->cert[0]);
+	*issuer = certificate(s->cert[1]);
+	if (!*leaf || !*issuer)
+		return ERR_FORMAT;
+	if (!named(*leaf, s->sid))
+		cert_swap(leaf, issuer);
+	return named(*leaf, s->sid) && X509_check_issued(*issuer, *leaf) == X509_V_OK ? OK : ERR_FORMAT;
+}
+
+/* The signature over the attributes, under the tag of a SET (RFC 5652 5.4); in them the type and the content's digest. */
+static int signature_good(const struct shape *s, X509 *leaf)
+{
+	static const uint8_t set = DER_SET;
+	EVP_MD_CTX *c = EVP_MD_CTX_new();
+	uint8_t md[32];
+	int ok = c && !cms_hash(s->content, md) && bytes_same(md, s->attr_digest.p, sizeof(md)) && bytes_equal(s->type, s->attr_type)
+		&& EVP_DigestVerifyInit(c, NULL, EVP_sha256(), NULL, X509_get0_pubkey(leaf)) == 1 && EVP_DigestVerifyUpdate(c, &set, 1) == 1
+		&& EVP_DigestVerifyUpdate(c, s->attributes.p + 1, s->attributes.n - 1) == 1
+		&& EVP_DigestVerifyFinal(c, s->signature.p, s->signature.n) == 1;
+
+	EVP_MD_CTX_free(c);
+	return ok;
+}
+
+static enum err chain_good(enum object o, X509 *leaf, X509 *issuer, const char *id, STACK_OF(X509) *roots, struct cert_time time, struct why *w)
+{
+	STACK_OF(X509) *chain = sk_X509_new_null();
+	enum err e = chain && sk_X509_push(chain, issuer) ? cert_verify(leaf, chain, roots, object_signer(o), id, CERT_SIGN, time, w) : ERR_NOMEM;
+
+	sk_X509_free(chain);
 	return e;
 }
 
@@ -170,28 +264,30 @@ static enum err who_signed(X509 *leaf, X509 *issuer, struct cms_signed *by)
 enum err cms_open(enum object o, struct bytes der, const char *id, STACK_OF(X509) *roots, struct cert_time time, void *obj,
 	struct cms_signed *by, struct why *w)
 {
-	CMS_ContentInfo *cms = parse(der);
-	STACK_OF(X509) *certs = cms ? CMS_get1_certs(cms) : NULL;
-	CMS_SignerInfo *si = cms ? one_signer(cms) : NULL;
-	X509 *leaf = si ? signer_cert(si, certs) : NULL, *issuer = leaf ? issuer_of(leaf, certs) : NULL;
-	enum err e = OK;
+	struct shape s;
+	X509 *leaf = NULL, *issuer = NULL;
+	enum err e = shape_read(der, &s);
 
 	if (by)
 		memset(by, 0, sizeof(*by));
-	if (!cms || !si || !issuer)
-		e = fail(w, ERR_FORMAT, "not a signed object: one signer with his certificate and its issuing CA is expected");
-	else if (!is_object(cms, o))
+	if (!e)
+		e = certificates(&s, &leaf, &issuer);
+	if (e)
+		e = fail(w, ERR_FORMAT, "not a signed object: one signer, his certificate and its issuing CA are expected, as DER");
+	else if (object_of_type(s.type) != (int)o)
 		e = fail(w, ERR_DENIED, "a %s was expected, this is another object", object_name(o));
 	if (!e)
-		e = cert_verify(leaf, certs, roots, object_signer(o), id, CERT_SIGN, time, w);
-	if (!e)
-		e = content_read(cms, certs, o, obj, w);
+		e = chain_good(o, leaf, issuer, id, roots, time, w);
+	if (!e && !signature_good(&s, leaf))
+		e = fail(w, ERR_AUTH, "the signature of this %s is wrong", object_name(o));
+	if (!e && (e = object_read(o, s.content, obj)))
+		(void)!fail(w, e, "the content of this %s %s", object_name(o), err_text(e));
 	if (!e && by)
 		e = who_signed(leaf, issuer, by);
 	if (e)
 		secret_wipe(obj, object_size(o));
-	sk_X509_pop_free(certs, X509_free);
-	CMS_ContentInfo_free(cms);
+	X509_free(leaf);
+	X509_free(issuer);
 	return e;
 }
 

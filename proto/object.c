@@ -9,7 +9,9 @@
 #include <string.h>
 #include <time.h>
 
-enum { INTEGER = 0x02, OCTET_STRING = 0x04, UTF8 = 0x0c, GENERALIZED_TIME = 0x18, SEQUENCE = 0x30, CHOICE_0 = 0xa0, CHOICE_1 = 0x81 };
+#include "proto/der.h"
+
+enum { CHOICE_0 = 0xa0, CHOICE_1 = 0x81 };
 enum kind { END, TEXT, OCTETS_N, OCTETS_VAR, NUMBER, TIME, LIST, CHOICE };
 
 struct field {
@@ -85,6 +87,15 @@ void object_oid(enum object o, char dst[128])
 	snprintf(dst, 128, ARC ".1.%d", (int)o);
 }
 
+int object_of_type(struct bytes oid)
+{
+	static const uint8_t types[] = { 0x69, 0x82, 0xd4, 0x8e, 0xaa, 0x93, 0xe1, 0xee, 0xd2, 0x82, 0x8f, 0x95, 0x84, 0x90, 0x97, 0xc0, 0xda,
+		0xb4, 0xa5, 0x10, 0x01 }; /* ARC ".1" */
+	int n = oid.n == sizeof(types) + 1 && !memcmp(oid.p, types, sizeof(types)) ? oid.p[sizeof(types)] : 0;
+
+	return n <= OBJECT_LAST ? n : 0;
+}
+
 /* --- elements --- */
 
 static void put(struct wr *w, uint8_t tag, struct bytes content)
@@ -102,26 +113,6 @@ static void put(struct wr *w, uint8_t tag, struct bytes content)
 		wr_fail(w, ERR_LIMIT);
 	}
 	wr_bytes(w, content);
-}
-
-struct bytes der_next(struct rd *r, uint8_t *tag)
-{
-	size_t n;
-	uint8_t first;
-
-	*tag = rd_u8(r);
-	n = first = rd_u8(r);
-	if (first == 0x81)
-		n = rd_u8(r);
-	else if (first == 0x82)
-		n = rd_u16(r);
-	else if (first == 0x83)
-		n = rd_u24(r);
-	/* one form for each length (X.690 10.1), and no tags of several octets */
-	if ((*tag & 0x1f) == 0x1f || first == 0x80 || first > 0x83 || (first == 0x81 && n < 0x80) || (first == 0x82 && n < 0x100)
-		|| (first == 0x83 && n < 0x10000))
-		rd_fail(r, ERR_FORMAT);
-	return rd_view(r, r->bad ? 0 : n);
 }
 
 static struct bytes want(struct rd *r, uint8_t tag)
@@ -152,12 +143,12 @@ static void put_number(struct wr *w, int64_t v)
 			octets[n++] = o;
 		}
 	}
-	put(w, INTEGER, BYTES(octets, n));
+	put(w, DER_INTEGER, BYTES(octets, n));
 }
 
 static int64_t get_number(struct rd *r)
 {
-	struct bytes b = want(r, INTEGER);
+	struct bytes b = want(r, DER_INTEGER);
 	uint64_t v = 0;
 
 	if (!b.n || b.n > 8 || b.p[0] & 0x80 || (b.n > 1 && !b.p[0] && !(b.p[1] & 0x80))) {
@@ -178,12 +169,12 @@ static void put_time(struct wr *w, int64_t seconds)
 	if (seconds < 0 || seconds > 253402300799 || !gmtime_r(&t, &tm) || !strftime(text, sizeof(text), "%Y%m%d%H%M%SZ", &tm))
 		wr_fail(w, ERR_RANGE);
 	else
-		put(w, GENERALIZED_TIME, bytes_text(text));
+		put(w, DER_TIME, bytes_text(text));
 }
 
 static int64_t get_time(struct rd *r)
 {
-	struct bytes b = want(r, GENERALIZED_TIME);
+	struct bytes b = want(r, DER_TIME);
 	char text[16] = "", again[32];
 	struct tm tm = { 0 };
 	time_t t;
@@ -210,13 +201,13 @@ static void put_text(struct wr *w, const char *text, size_t cap)
 	if (!memchr(text, 0, cap))
 		wr_fail(w, ERR_RANGE);
 	else
-		put(w, UTF8, bytes_text(text));
+		put(w, DER_UTF8, bytes_text(text));
 }
 
 /* Printable ASCII is all that our names are made of. */
 static void get_text(struct rd *r, char *dst, size_t cap)
 {
-	struct bytes b = want(r, UTF8);
+	struct bytes b = want(r, DER_UTF8);
 
 	for (size_t i = 0; i < b.n; i++)
 		if (b.p[i] < ' ' || b.p[i] > '~')
@@ -259,12 +250,12 @@ static void put_list(struct wr *w, const struct field *f, const char *at)
 		put_text(&inner, at + sizeof(n) + i * f->width, f->width);
 	if (wr_done(&inner))
 		wr_fail(w, inner.bad);
-	put(w, SEQUENCE, wr_view(&inner));
+	put(w, DER_SEQUENCE, wr_view(&inner));
 }
 
 static void get_list(struct rd *r, const struct field *f, char *at)
 {
-	struct rd in = rd_of(want(r, SEQUENCE));
+	struct rd in = rd_of(want(r, DER_SEQUENCE));
 	size_t n = 0;
 
 	while (in.left && !in.bad) {
@@ -317,12 +308,12 @@ static void put_var(struct wr *w, const struct field *f, const char *at)
 	if (n > f->size)
 		wr_fail(w, ERR_RANGE);
 	else
-		put(w, OCTET_STRING, BYTES(at + sizeof(n), n));
+		put(w, DER_OCTETS, BYTES(at + sizeof(n), n));
 }
 
 static void get_var(struct rd *r, const struct field *f, char *at)
 {
-	struct bytes b = want(r, OCTET_STRING);
+	struct bytes b = want(r, DER_OCTETS);
 
 	if (b.n > f->size) {
 		rd_fail(r, ERR_LIMIT);
@@ -343,7 +334,7 @@ static void put_fields(struct wr *w, const struct field *f, const char *obj)
 			memcpy(&n, at, sizeof(n));
 		switch (f->kind) {
 		case TEXT: put_text(w, at, f->size); break;
-		case OCTETS_N: put(w, OCTET_STRING, BYTES(at, f->size)); break;
+		case OCTETS_N: put(w, DER_OCTETS, BYTES(at, f->size)); break;
 		case OCTETS_VAR: put_var(w, f, at); break;
 		case NUMBER: put_number(w, n); break;
 		case TIME: put_time(w, n); break;
@@ -355,7 +346,7 @@ static void put_fields(struct wr *w, const struct field *f, const char *obj)
 
 static void get_octets(struct rd *r, const struct field *f, char *at)
 {
-	struct bytes b = want(r, OCTET_STRING);
+	struct bytes b = want(r, DER_OCTETS);
 
 	if (b.n != f->size)
 		rd_fail(r, ERR_FORMAT);
@@ -392,7 +383,7 @@ static enum err write_sequence(const struct field *f, const void *obj, uint8_t *
 	put_fields(&inner, f, obj);
 	if (wr_done(&inner))
 		wr_fail(&w, inner.bad);
-	put(&w, SEQUENCE, wr_view(&inner));
+	put(&w, DER_SEQUENCE, wr_view(&inner));
 	*n = w.n;
 	if (room)
 		secret_wipe(room, inner.n);
@@ -406,7 +397,7 @@ static enum err read_sequence(const struct field *f, struct bytes der, void *obj
 	enum err e;
 
 	memset(obj, 0, size);
-	in = rd_of(want(&r, SEQUENCE));
+	in = rd_of(want(&r, DER_SEQUENCE));
 	e = rd_done(&r);
 	if (e)
 		return e;
@@ -451,9 +442,9 @@ enum err object_claim_proof(const struct secret *claim_key, const char *operator
 
 	put_number(&in, 1);
 	for (int i = 0; i < 4; i++)
-		put(&in, UTF8, bytes_text(texts[i]));
+		put(&in, DER_UTF8, bytes_text(texts[i]));
 	put_number(&in, serial);
-	put(&w, SEQUENCE, wr_view(&in));
+	put(&w, DER_SEQUENCE, wr_view(&in));
 	if (wr_done(&in) || wr_done(&w))
 		return ERR_LIMIT;
 	return HMAC(EVP_sha256(), claim_key->octet, sizeof(claim_key->octet), der, w.n, proof, &n) && n == 32 ? OK : ERR_CRYPTO;

@@ -104,6 +104,8 @@ struct order_keys {
 
 const char *object_name(enum object o);     /* "discover answer" */
 const char *object_signer(enum object o);   /* role that signs it */
+/* Which object an eContentType names, by the content octets of the OID; 0: none of ours. object_oid is the reverse, as text. */
+int object_of_type(struct bytes oid);
 void object_oid(enum object o, char dst[128]);
 
 /* obj points to the struct of that object. ERR_RANGE: a string or list of obj does not end; ERR_LIMIT: cap. */
@@ -120,8 +122,5 @@ enum err object_claim_proof(const struct secret *claim_key, const char *operator
 /* The claim key's 26 letters on the label (RFC 4648 6, no padding). */
 enum err claim_key_text(const struct secret *k, char dst[27]) MUST_CHECK;
 enum err claim_key_read(const char *text, struct secret *k) MUST_CHECK;
-
-/* One element of strict DER: tag, and its content as a view. For those who check a shape before a library does. */
-struct bytes der_next(struct rd *r, uint8_t *tag);
 
 #endif
