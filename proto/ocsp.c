@@ -40,6 +40,27 @@ enum err ocsp_ask_write(X509 *const *certs, size_t n, X509 *issuer, const uint8_
 
 /* --- answering --- */
 
+/* The nonce extension's value is an OCTET STRING within (RFC 8954 2.1); NULL: none, or not one of 1 to 32 octets. */
+static const uint8_t *nonce_of(X509_EXTENSION *x, size_t *n)
+{
+	ASN1_OCTET_STRING *value = x ? X509_EXTENSION_get_data(x) : NULL;
+	const uint8_t *p = value ? ASN1_STRING_get0_data(value) : NULL;
+	int len = value ? ASN1_STRING_length(value) : 0;
+
+	if (len < 3 || len > OCSP_NONCE + 2 || p[0] != V_ASN1_OCTET_STRING || p[1] != len - 2)
+		return NULL;
+	*n = p[1];
+	return p + 2;
+}
+
+static int nonce_fits(OCSP_REQUEST *r)
+{
+	int at = OCSP_REQUEST_get_ext_by_NID(r, NID_id_pkix_OCSP_Nonce, -1);
+	size_t n;
+
+	return at < 0 || nonce_of(OCSP_REQUEST_get_ext(r, at), &n);
+}
+
 static enum err serial_hex(OCSP_CERTID *id, char dst[OCSP_SERIAL_HEX])
 {
 	ASN1_INTEGER *serial = NULL;
@@ -62,7 +83,7 @@ enum err ocsp_ask_read(struct bytes der, struct ocsp_ask *out)
 
 	memset(out, 0, sizeof(*out));
 	out->req = der.n && der.n <= OCSP_DER_MAX ? d2i_OCSP_REQUEST(NULL, &p, (long)der.n) : NULL;
-	if (!out->req || p != der.p + der.n)
+	if (!out->req || p != der.p + der.n || !nonce_fits(out->req))
 		e = ERR_FORMAT;
 	n = e ? 0 : OCSP_request_onereq_count(out->req);
 	if (!e && (n < 1 || n > OCSP_IDS))
@@ -159,30 +180,26 @@ static int time_of(const ASN1_TIME *t, int64_t *out)
 static enum err nonce_check(OCSP_BASICRESP *b, const uint8_t nonce[OCSP_NONCE], struct why *w)
 {
 	int at = OCSP_BASICRESP_get_ext_by_NID(b, NID_id_pkix_OCSP_Nonce, -1);
-	X509_EXTENSION *x = at >= 0 ? OCSP_BASICRESP_get_ext(b, at) : NULL;
-	ASN1_OCTET_STRING *value = x ? X509_EXTENSION_get_data(x) : NULL;
-	const uint8_t *p = value ? ASN1_STRING_get0_data(value) : NULL;
-	int n = value ? ASN1_STRING_length(value) : 0;
+	size_t n = 0;
+	const uint8_t *have = at >= 0 ? nonce_of(OCSP_BASICRESP_get_ext(b, at), &n) : NULL;
 
-	/* the extension's value is an OCTET STRING within (RFC 8954 2.1) */
-	if (n == OCSP_NONCE + 2 && p[0] == 4 && p[1] == OCSP_NONCE && bytes_same(p + 2, nonce, OCSP_NONCE))
+	if (have && n == OCSP_NONCE && bytes_same(have, nonce, OCSP_NONCE))
 		return OK;
 	return fail(w, ERR_AUTH, "the OCSP answer does not carry our nonce: an old answer, or none for us");
 }
 
-/* The signer is the issuing CA's own: issued by it, with OCSPSigning and nothing else. */
-static enum err signer_check(OCSP_BASICRESP *b, X509 *issuer, struct cert_time time, struct why *w)
+/* The signer is the issuing CA's own (RFC 6960 4.2.2.2): issued by its very key, for OCSPSigning and nothing else, valid at `now`. */
+static enum err signer_check(OCSP_BASICRESP *b, X509 *issuer, time_t now, struct why *w)
 {
 	X509 *signer = NULL;
 	EXTENDED_KEY_USAGE *eku = NULL;
-	time_t now = (time_t)time.now;
-	int ok = OCSP_resp_get0_signer(b, &signer, NULL) == 1 && signer && X509_verify(signer, X509_get0_pubkey(issuer)) == 1;
+	int ok = OCSP_resp_get0_signer(b, &signer, NULL) == 1 && signer && X509_verify(signer, X509_get0_pubkey(issuer)) == 1
+		&& !X509_check_ca(signer) && X509_get_key_usage(signer) == KU_DIGITAL_SIGNATURE;
 
 	if (ok)
 		eku = X509_get_ext_d2i(signer, NID_ext_key_usage, NULL, NULL);
 	ok = ok && sk_ASN1_OBJECT_num(eku) == 1 && OBJ_obj2nid(sk_ASN1_OBJECT_value(eku, 0)) == NID_OCSP_sign
-		&& X509_cmp_time(X509_get0_notAfter(signer), &now) == 1
-		&& (time.floor_only || X509_cmp_time(X509_get0_notBefore(signer), &now) == -1);
+		&& X509_cmp_time(X509_get0_notAfter(signer), &now) == 1 && X509_cmp_time(X509_get0_notBefore(signer), &now) == -1;
 	sk_ASN1_OBJECT_pop_free(eku, ASN1_OBJECT_free);
 	if (ok && OCSP_basic_verify(b, NULL, NULL, OCSP_NOVERIFY | OCSP_NOCHECKS) == 1)
 		return OK;
@@ -190,7 +207,7 @@ static enum err signer_check(OCSP_BASICRESP *b, X509 *issuer, struct cert_time t
 	return fail(w, ERR_AUTH, "the OCSP answer is not signed by the issuing CA's own OCSP signer");
 }
 
-static enum err one_check(OCSP_BASICRESP *b, X509 *cert, X509 *issuer, struct cert_time time, struct ocsp_status *s, struct why *w)
+static enum err one_check(OCSP_BASICRESP *b, X509 *cert, X509 *issuer, int64_t produced, struct ocsp_status *s, struct why *w)
 {
 	OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha256(), cert, issuer);
 	ASN1_GENERALIZEDTIME *revoked = NULL, *from = NULL, *until = NULL;
@@ -202,8 +219,8 @@ static enum err one_check(OCSP_BASICRESP *b, X509 *cert, X509 *issuer, struct ce
 		return fail(w, ERR_MISSING, "the OCSP answer says nothing about the certificate asked for");
 	if (!time_of(from, &a) || !time_of(until, &z))
 		return fail(w, ERR_FORMAT, "the OCSP answer has no this- and nextUpdate");
-	if (!time.floor_only && (a > time.now + SKEW_S || z < time.now - SKEW_S))
-		return fail(w, ERR_EXPIRED, "the OCSP answer is not of now; check this machine's clock");
+	if (a > produced || z < produced)
+		return fail(w, ERR_EXPIRED, "the OCSP answer was produced outside its own this- and nextUpdate");
 	memset(s, 0, sizeof(*s));
 	s->reason = reason;
 	s->state = wire == V_OCSP_CERTSTATUS_GOOD ? OCSP_GOOD : wire == V_OCSP_CERTSTATUS_REVOKED ? OCSP_REVOKED : OCSP_UNKNOWN;
@@ -217,14 +234,14 @@ static enum err basic_check(OCSP_BASICRESP *b, X509 *const *certs, size_t n, X50
 {
 	enum err e = nonce_check(b, nonce, w);
 
-	if (!e)
-		e = signer_check(b, issuer, time, w);
 	if (!e && !time_of(OCSP_resp_get0_produced_at(b), produced))
 		e = fail(w, ERR_FORMAT, "the OCSP answer has no producedAt");
 	if (!e && (*produced < time.now - SKEW_S || (!time.floor_only && *produced > time.now + SKEW_S)))
-		e = fail(w, ERR_EXPIRED, "the OCSP answer was not produced now");
+		e = fail(w, ERR_EXPIRED, "the OCSP answer was not produced now; check this machine's clock");
+	if (!e)
+		e = signer_check(b, issuer, (time_t)(time.floor_only ? *produced : time.now), w);
 	for (size_t i = 0; i < n && !e; i++)
-		e = one_check(b, certs[i], issuer, time, status + i, w);
+		e = one_check(b, certs[i], issuer, *produced, status + i, w);
 	return e;
 }
 
@@ -239,10 +256,8 @@ enum err ocsp_answer_check(struct bytes der, X509 *const *certs, size_t n, X509 
 
 	if (!r || p != der.p + der.n)
 		e = fail(w, ERR_FORMAT, "not an OCSP answer");
-	else if (said == OCSP_RESPONSE_STATUS_TRYLATER || said == OCSP_RESPONSE_STATUS_INTERNALERROR)
-		e = fail(w, ERR_UNAVAILABLE, "the OCSP responder says: %s", OCSP_response_status_str(said));
 	else if (said != OCSP_RESPONSE_STATUS_SUCCESSFUL || !(b = OCSP_response_get1_basic(r)))
-		e = fail(w, ERR_DENIED, "the OCSP responder says: %s", OCSP_response_status_str(said));
+		e = fail(w, ERR_UNAVAILABLE, "the OCSP responder says: %s", OCSP_response_status_str(said));
 	if (!e)
 		e = basic_check(b, certs, n, issuer, nonce, time, status, produced, w);
 	OCSP_BASICRESP_free(b);

@@ -21,6 +21,7 @@ struct ocsp_ask {
 	char serial[OCSP_IDS][OCSP_SERIAL_HEX];  /* lower-case hex */
 	OCSP_CERTID *id[OCSP_IDS];               /* inside req */
 };
+/* ERR_FORMAT, ERR_LIMIT: no request, more than OCSP_IDS ids, a nonce of more than OCSP_NONCE octets (RFC 8954 2.1). */
 enum err ocsp_ask_read(struct bytes der, struct ocsp_ask *out) MUST_CHECK;
 void ocsp_ask_free(struct ocsp_ask *a);
 /* 1 if the i-th id names this issuer (by its SHA-1 or SHA-256 hashes). */
@@ -39,9 +40,10 @@ enum err ocsp_answer_write(const struct ocsp_ask *ask, const struct ocsp_status 
 enum err ocsp_error_write(int status, uint8_t **der, size_t *len) MUST_CHECK;
 
 /*
- * Checks an answer about n certificates of issuer: signed by issuer's OCSP signer, nonce equal, every id present, this and
- * next update around `time` (floor_only: nextUpdate against nothing, freshness is the nonce's). status[i] per certificate;
- * *produced: producedAt. ERR_UNAVAILABLE: tryLater, internalError; ERR_AUTH: signature, nonce, signer; ERR_EXPIRED.
+ * Checks an answer about n certificates of issuer: signed by issuer's OCSP signer, nonce equal, every id present, producedAt between
+ * this and next update and all of them around `time`. floor_only: freshness is the nonce's; producedAt is the time, if it is not
+ * before the floor. status[i] per certificate; *produced: producedAt. ERR_UNAVAILABLE: an error of RFC 6960 4.2.1, which is unsigned;
+ * ERR_AUTH: signature, nonce, signer; ERR_EXPIRED.
  */
 enum err ocsp_answer_check(struct bytes der, X509 *const *certs, size_t n, X509 *issuer, const uint8_t nonce[OCSP_NONCE],
 	struct cert_time time, struct ocsp_status *status, int64_t *produced, struct why *w) MUST_CHECK;

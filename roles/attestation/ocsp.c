@@ -14,6 +14,7 @@ struct asked {
 	enum ca ca;
 	struct ocsp_ask q;
 	struct ocsp_status status[OCSP_IDS];
+	int64_t now; /* taken before the database is read: no `good` bears a time at which a revocation could already be acknowledged (I13) */
 };
 
 static int reason_of(const char *word)
@@ -69,7 +70,7 @@ static void looked_up(void *arg, enum err e)
 	if (e)
 		e = ocsp_error_write(OCSP_RESPONSE_STATUS_TRYLATER, &der, &n);
 	else
-		e = ocsp_answer_write(&o->q, o->status, ca->ocsp_cert, ca->ocsp_key, clock_now(), conf->ocsp_fresh, &der, &n);
+		e = ocsp_answer_write(&o->q, o->status, ca->ocsp_cert, ca->ocsp_key, o->now, conf->ocsp_fresh, &der, &n);
 	desk_count(o->process->desk, COUNT_OCSP, 1);
 	log_hop(LOG_DEBUG, "ocsp", "issuer=%s serial=%s state=%d", ca_words[o->ca], o->q.serial[0], o->status[0].state);
 	reply(o->ask, e, der, n);
@@ -105,6 +106,7 @@ void ocsp_answer(struct ask *a, void *process)
 	}
 	o->ask = a;
 	o->process = process;
+	o->now = clock_now();
 	if (ocsp_ask_read(ask_body(a), &o->q))
 		wire = OCSP_RESPONSE_STATUS_MALFORMEDREQUEST;
 	else if ((o->ca = issuer_of(o->process->own, &o->q)) == CA_COUNT)

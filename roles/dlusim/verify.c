@@ -12,8 +12,8 @@
 #include "core/log.h"
 #include "proto/cms.h"
 #include "proto/notification.h"
-#include "proto/ocsp.h"
 #include "roles/dlusim/dlusim.h"
+#include "trust/trust.h"
 
 enum { CHALLENGE_S = 300, PACKAGE_MAX_ = 32 * 1024 };
 
@@ -421,14 +421,13 @@ static enum err seal_letter(struct tx *tx, const struct errand *e, const struct 
 	return err;
 }
 
-/* 5': hard fail. tryLater and silence are no verdict: the letter is sent again. */
+/* 5': hard fail. What is no verdict (tryLater, silence, what was tampered with on its way) waits: the letter is sent again. */
 static enum err told_ocsp(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
 {
 	const struct process *p = store_owner(tx);
 	struct evidence v;
 	struct answer a;
 	struct cms_signed by = { 0 };
-	struct ocsp_status s = { 0 };
 	uint8_t hash[32];
 	int64_t produced = 0;
 	enum err err = evidence_get(tx, e->id, &v);
@@ -438,13 +437,9 @@ static enum err told_ocsp(struct tx *tx, struct errand *e, const struct errand_e
 	if (!err)
 		err = cms_hash(BYTES(v.answer, v.answer_n), hash);
 	if (!err)
-		err = ocsp_answer_check(event->body, &by.cert, 1, by.issuer, hash, now(), &s, &produced, w);
+		err = trust_verdict(event->body, &by.cert, 1, by.issuer, hash, now(), &produced, w);
 	if (err == ERR_UNAVAILABLE)
 		err = ERR_AGAIN;
-	if (!err && s.state == OCSP_REVOKED)
-		err = fail(w, ERR_REVOKED, "the certificate of %s is revoked: nothing is released to it", v.equipment);
-	if (!err && s.state != OCSP_GOOD)
-		err = fail(w, ERR_DENIED, "the attestation provider does not know the certificate of %s", v.equipment);
 	if (!err)
 		err = tx_do(tx, "UPDATE verification SET ocsp = :ocsp WHERE id = :id", WITH(B_BLOB("ocsp", event->body), B_TEXT("id", e->id)));
 	if (!err)
@@ -541,13 +536,20 @@ static enum err sealed(struct tx *tx, struct errand *e, const struct errand_even
 	return err;
 }
 
+/* HTTP's refusal is unsigned, and so no verdict. */
+static enum err not_answered(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
+{
+	(void)tx, (void)e;
+	return fail(w, ERR_AGAIN, "the OCSP responder at %s refuses the request; it is asked again", event->peer);
+}
+
 static enum err not_sealed(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
 {
 	char why[256];
 
 	(void)tx, (void)e;
 	json_why(event->body, why, sizeof(why));
-	return fail(w, ERR_DENIED, "%s %s refuses: %s", event->role && *event->role ? event->role : "the OCSP responder", event->peer, why);
+	return fail(w, ERR_DENIED, "%s %s refuses: %s", event->role, event->peer, why);
 }
 
 enum err verify_refused(struct tx *tx, const struct errand *e)
@@ -564,7 +566,7 @@ enum err verify_refused(struct tx *tx, const struct errand *e)
 
 const struct errand_rule verify_rules[] = {
 	{ "asking", "ocsp.ok", NULL, told_ocsp, "sealing", "refused" },
-	{ "asking", "ocsp.refused", NULL, not_sealed, NULL, "refused" },
+	{ "asking", "ocsp.refused", NULL, not_answered, NULL, NULL },
 	{ "sealing", "seal.ok", "hss", sealed, "sealed", "refused" },
 	{ "sealing", "seal.refused", "hss", not_sealed, NULL, "refused" },
 	{ 0 },
