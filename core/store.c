@@ -290,7 +290,7 @@ enum err tx_try(struct tx *tx, tx_fn fn, void *arg)
 	return e;
 }
 
-/* 0: it could not be undone, or SQLite has rolled back by itself (full disk, I/O): the group's transaction is no use any more. */
+/* 0: it could not be undone, or SQLite has rolled back by itself (full disk, I/O), and its savepoint with it: the group is no use any more. */
 static int run_one(struct store *s, struct job *j)
 {
 	struct tx *tx = &s->tx;
@@ -304,7 +304,7 @@ static int run_one(struct store *s, struct job *j)
 	let_go(tx);
 	if (!j->err)
 		j->err = tx->bad;
-	if (sqlite3_get_autocommit(s->db) || (j->err && sql(s, "ROLLBACK TO one") != SQLITE_OK))
+	if (j->err && sql(s, "ROLLBACK TO one") != SQLITE_OK)
 		return 0;
 	return sql(s, "RELEASE one") == SQLITE_OK;
 }

@@ -37,6 +37,9 @@ static const struct {
 	const char *sql, *says;
 } forgeries[] = {
 	{ "UPDATE audit SET text = 'something else' WHERE seq = 5", "audit entry 5 was changed" },
+	{ "UPDATE audit SET text = 'entry X' WHERE seq = 5", "audit entry 5 was changed" }, /* as long as it was */
+	{ "UPDATE audit SET step = 'detach' WHERE seq = 6", "audit entry 6 was changed" },
+	{ "UPDATE audit SET about = replace(about, 'acme:1', 'acme:2') WHERE seq = 7", "audit entry 7 was changed" },
 	{ "UPDATE audit SET at_ms = at_ms + 1 WHERE seq = 1", "audit entry 1 was changed" },
 	{ "UPDATE audit SET step = 'x' WHERE seq = 21", "audit entry 21 was changed" },
 	{ "UPDATE audit SET about = '' WHERE seq = 7", "audit entry 7 was changed" },
