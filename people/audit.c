@@ -67,6 +67,7 @@ static const struct check {
 		" WHERE r.equipment NOT IN (SELECT equipment FROM b.receipt)" },
 	{ "hss", "dlusim", "a receipt that the HSS took came through the DLUSIM service of its package", "SELECT r.equipment || ' package ' || r.package FROM receipt r"
 		" JOIN b.verification v ON v.equipment = r.equipment AND v.package_id = r.package WHERE r.equipment NOT IN (SELECT equipment FROM b.receipt)" },
+	{ "registration", "hss", "a number is a PIMSI or an IMSI, never both", "SELECT pimsi FROM pimsi WHERE pimsi IN (SELECT imsi FROM b.imsi)" },
 	{ "registration", "hss", "a receipt that the registration operator took, the HSS took", "SELECT r.equipment || ' package ' || r.package FROM receipt r"
 		" JOIN b.sealed s ON s.equipment = r.equipment AND s.package_id = r.package WHERE NOT EXISTS (SELECT 1 FROM b.receipt x WHERE x.equipment = r.equipment"
 		" AND x.package = r.package)" },

@@ -68,7 +68,8 @@ static enum err order_make(struct tx *tx, struct batch *b, const struct wish *w,
 	snprintf(o->realm, sizeof(o->realm), "%s", c->realm);
 	snprintf(o->apn, sizeof(o->apn), "%s", c->apn);
 	o->allowed.n = c->allowed.n;
-	memcpy(o->allowed.item, c->allowed.item, c->allowed.n * PLMN_TEXT);
+	if (c->allowed.n)
+		memcpy(o->allowed.item, c->allowed.item, c->allowed.n * PLMN_TEXT);
 	return e;
 }
 

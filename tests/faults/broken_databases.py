@@ -36,6 +36,7 @@ BROKEN = [
     (HSS, f"UPDATE imsi SET state = 'released' WHERE imsi = '{I1}'; DELETE FROM errand", "a released IMSI waits for its package's expiry", I1),
     (HSS, f"UPDATE imsi SET state = 'suspended', visited = '001-01' WHERE imsi = '{I1}'", "no network holds an IMSI that is barred", I1 + " in 001-01"),
     (HSS, "UPDATE sealed SET equipment = 'acme:000001'", "package counters of an equipment never repeat", "acme:000001"),
+    (HSS, f"UPDATE imsi SET imsi = '{P1}' WHERE imsi = '262420000000050'", "a number is a PIMSI or an IMSI, never both", P1),
     (DLUSIM, "UPDATE verification SET ocsp = x''", "what is sealed has its OCSP answer", ""),
     (DLUSIM, "UPDATE receipt SET ack = x''", "an acknowledged receipt has its acknowledgement", ""),
     (DLUSIM, "DELETE FROM receipt WHERE equipment = 'acme:000001'", "a receipt that the HSS took came through the DLUSIM service of its package", "acme:000001"),

@@ -2,7 +2,7 @@
 """P6 R6: a PIMSI is blocked wherever it is: detached, no vectors, no discover; unblocked, it goes on; a receipt that came meanwhile counts."""
 import os, signal, subprocess, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World, BUILD, USHER
 
 PIMSI = "901700000000001"
 
@@ -18,7 +18,16 @@ with World() as w:
                                 stderr=open(w.path("equipment.log"), "a"))
     # kept out of orders, and given back
     w.usher("pimsi", "reserve", "901700000000002")
+    assert [n["number"] for n in w.json("pimsi", "list", "--state", "reserved")] == ["901700000000002"]
     w.usher("pimsi", "release", "901700000000002")
+    lines = w.usher("pimsi", "list").splitlines()
+    assert len(lines) == 100 and lines[0].startswith(PIMSI + "  bound ") and "acme:000001" in lines[0], lines[0]
+    # what is wrong is named
+    for words, said in (("pimsi list --state lost", "never `lost`"), ("pimsi show 999990000000001", "is not of this operator's pool"), ("pimsi fry " + PIMSI, "`fry`"),
+                        ("pimsi block 12x", "`12x` is no number"), ("pimsi list --at 901-71", "knows no registration 901-71"), ("pimsi", "usage: usher pimsi list")):
+        got = subprocess.run([USHER, *words.split()], cwd=w.dir, env=w.env, capture_output=True, text=True)
+        assert got.returncode and said in got.stderr, (words, got)
+    assert "usher --as alice pimsi block" in w.usher("help", "pimsi")
     # blocked: nobody can subscribe it, and no IMSI is burnt
     assert w.json("pimsi", "block", PIMSI, "--reason", "stolen")["state"] == "blocked"
     said = w.claim(code=1)
