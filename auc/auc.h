@@ -2,7 +2,7 @@
 #ifndef USHER_AUC_H
 #define USHER_AUC_H
 /*
- * Vectors and sequence numbers (TS 33.102 6.3, C.1), the one duty that registration and hss share. No I/O of its own.
+ * Vectors and sequence numbers (TS 33.102 6.3, C.1) of both home ends, registration and hss. No I/O of its own.
  * SEQ = T + the identity's offset, with T = seconds since 2020, at least one more than the identity's last; SQN = SEQ << 5 |
  * IND. T never goes back: a clock that does only makes it slower. One durable mark per process: no T at or above it leaves
  * before the caller has it on disk, and after a restart nothing below it is used again. INDs 0-27 serve GSUP, 28-31 discover,

@@ -10,7 +10,6 @@ static enum err follow_route(struct tx *tx, struct number *x, struct why *w);
 static enum err unblocked(struct tx *tx, struct number *x, struct why *w);
 static enum err used_while_blocked(struct tx *tx, struct number *x, struct why *w);
 static enum err grace_begins(struct tx *tx, struct number *x, struct why *w);
-static enum err grace_ends(struct tx *tx, struct number *x, struct why *w);
 static enum err used_up(struct tx *tx, struct number *x, struct why *w);
 
 static const struct number_state states[] = {
@@ -30,7 +29,7 @@ static const struct number_move moves[] = {
 	{ "free", "reserve", "reserved", "staff", "pool", "PIMSI {number} is kept out of orders by {by}", NULL },
 	{ "issued", "bind", "bound", "factory", "manufacture", "bound PIMSI {number} to {equipment}; from now on it gets vectors", follow_route },
 	{ "bound", "claim", "routed", "dlusim", "subscribe", NULL, NULL },
-	{ "used", "claim", "routed", "dlusim", "subscribe", "{equipment} is to go to operator {by} now: PIMSI {number} is not retired", grace_ends },
+	{ "used", "claim", "routed", "dlusim", "subscribe", "{equipment} is to go to operator {by} now: PIMSI {number} is not retired", NULL },
 	{ "routed", "receipt", "used", "equipment", "install",
 		"{equipment} has its own USIM of operator {by}; PIMSI {number} is used, and will be retired", grace_begins },
 	{ "used", "receipt", "used", "equipment", "install", "{equipment} has another USIM of operator {by}; PIMSI {number} stays used", grace_begins },
@@ -91,12 +90,6 @@ static enum err grace_begins(struct tx *tx, struct number *x, struct why *w)
 {
 	(void)w;
 	return retire_later(tx, x->id, clock_now());
-}
-
-static enum err grace_ends(struct tx *tx, struct number *x, struct why *w)
-{
-	(void)w;
-	return tx_errand_end(tx, "retire", x->id);
 }
 
 /* What its equipment used of today's limited access is not the next one's. */

@@ -59,6 +59,7 @@ with World() as w:
     assert w.json("pimsi", "show", PIMSI)["cancel"] == "001-02"
     with w.network("vis2", "reg") as n: # it is back: asked to let go, refused vectors, and when it has let go, quarantine
         kind, elements = n.hear((0x1c,))
+        assert dict(elements)[6] == b"\x01", "cancel type: withdraw"
         assert n.vectors(PIMSI) == 8 and state("pimsi", PIMSI) == "retired"
         n.send(0x1e, PIMSI)
         w.wait("quarantine", lambda: state("pimsi", PIMSI) == "quarantine")
