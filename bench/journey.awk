@@ -12,6 +12,7 @@ function field(line, name,   v) {
 function leg_of(role, step) {
 	if (role == "hss" && step == "verify") return "seal"
 	if (step == "fetch" || step == "done") return "provision"
+	if (step == "activate" || step == "retire") return "install"
 	if (step == "peers") return "desk"
 	return step
 }
@@ -19,7 +20,13 @@ function add(leg, role, round, us) {
 	legs[leg] = 1; roles[role] = 1
 	spent[leg, round] += us; cell[leg, role, round] += us
 }
-$1 ~ /^cpu/ { sub(/^usher-/, "", $4); if ($1 == "cpu.a") before[$2, $3] = $5; else { by_role[$4, $2] += $5 - before[$2, $3]; names[$4] = 1; own[$2, $4] += $5 } }
+# The kernel's name of a process is cut to 15 octets.
+function whole_name(comm,   n, i, words) {
+	n = split("attestation registration visited hss dlusim dm", words, " "); sub(/^usher-/, "", comm)
+	for (i = 1; i <= n; i++) if (index(words[i], comm) == 1) return words[i]
+	return comm
+}
+$1 ~ /^cpu/ { $4 = whole_name($4); if ($1 == "cpu.a") before[$2, $3] = $5; else { by_role[$4, $2] += $5 - before[$2, $3]; names[$4] = 1; own[$2, $4] += $5 } }
 $1 ~ /^desk/ && $3 == "#" { if (NF == 5 && $4 != "HELP" && $4 != "TYPE") { role = $4; id = $5 } next }
 $1 ~ /^desk/ {
 	if ($3 ~ /_step_cpu_microseconds_total/) { step = $3; sub(/.*step="/, "", step); sub(/".*/, "", step); key = "s " step }
@@ -28,9 +35,9 @@ $1 ~ /^desk/ {
 	else next
 	if ($1 == "desk.a") { was[$2, role, id, key] = $4; next }
 	gone = $4 - was[$2, role, id, key]
-	if (key == "cpu") desk[$2, substr(role, 1, 9)] += $4
+	if (key == "cpu") desk[$2, role] += $4
 	else if (key == "ocsp") asked[$2] = gone
-	else { add(leg_of(role, step), role, $2, gone); sum[$2, substr(role, 1, 9)] += $4 }
+	else { add(leg_of(role, step), role, $2, gone); sum[$2, role] += $4 }
 }
 $1 == "journey" {
 	line = $0; sub(/^journey [0-9]+ /, "", line)
@@ -60,11 +67,11 @@ function ocsp_split(   r, mine) {
 function agree(   r, name, off, wrong) {
 	for (r = 1; r <= R; r++)
 		for (name in names) {
-			off = own[r, name] - desk[r, substr(name, 1, 9)]
-			if (off > 30000 || -off > 60000 + desk[r, substr(name, 1, 9)] / 50) {
-				printf "usher-%s: /proc says %d us of CPU, its desk %d\n", name, own[r, name], desk[r, substr(name, 1, 9)]; wrong = 1
+			off = own[r, name] - desk[r, name]
+			if (off > 30000 || -off > 60000 + desk[r, name] / 50) {
+				printf "usher-%s: /proc says %d us of CPU, its desk %d\n", name, own[r, name], desk[r, name]; wrong = 1
 			}
-			if (sum[r, substr(name, 1, 9)] > desk[r, substr(name, 1, 9)] + 1000) { printf "usher-%s: its steps are more than the whole\n", name; wrong = 1 }
+			if (sum[r, name] > desk[r, name] + 1000) { printf "usher-%s: its steps are more than the whole\n", name; wrong = 1 }
 		}
 	return !wrong
 }
@@ -74,11 +81,10 @@ END {
 	ocsp_split()
 	for (r = 1; r <= R; r++) { for (name in names) whole[r] += by_role[name, r] / N; rate[r] = N * 1000 / (done[r] - first[r]) }
 	ours = median(whole, R); wall = median(rate, R); signed = asked[R] / N
-	# Signed objects: discover answer, challenge, trigger, profile, acknowledgement, one OCSP answer per request; four TLS servers for
-	# the equipment. Verified, each with its leaf certificate: discover answer, answer, OCSP and receipt by dlusim; discover answer, challenge,
-	# answer, OCSP and receipt by hss; receipt by registration. Tunnels: as many as TLS connections and OCSP requests of the equipment, both ends mutual.
-	tunnels = 4 + signed - 1
-	peer = (5 + signed + 4) * sign + 10 * 2 * verify + 2 * ecdh + ecdh + (4 * 2) * x25519 + tunnels * 2 * (sign + 2 * x25519 + 2 * verify)
+	# Signed: discover answer, challenge, trigger, profile, acknowledgement, an OCSP answer per request, four TLS servers for the equipment.
+	# Verified: discover answer, answer, OCSP, receipt by dlusim; discover answer, challenge, answer, OCSP, receipt by hss; receipt by
+	# registration; the equipment's certificate by each of the three. Sealed: a key made and one agreement.
+	peer = (5 + signed + 4) * sign + (4 + 5 + 1 + 3) * verify + 2 * ecdh + 4 * 2 * x25519
 	if (json) {
 		printf "{\"devices\":%d,\"rounds\":%d,\"us_per_provisioning\":%.0f,\"journeys_per_second\":%.2f,\"peer_us\":%.0f,\"roles\":{", N, R, ours, wall, peer
 		sep = ""; for (name in names) { printf "%s\"%s\":%.0f", sep, name, role_median(name); sep = "," }
@@ -90,20 +96,20 @@ END {
 		printf "%d equipments at the same time, %d rounds; medians\n\nserver CPU per provisioning, by role (/proc)\n", N, R
 		for (name in names) printf "  %-14s %8.0f us\n", name, role_median(name)
 		printf "  %-14s %8.0f us = %.0f provisionings a second and core\n\nby leg (the desks)\n", "all", ours, 1e6 / ours
-		for (leg in legs) {
+		for (leg in legs) if (leg_median(leg) >= 0.5) {
 			printf "  %-14s %8.0f us ", leg, leg_median(leg)
 			for (role in roles) if (cell_median(leg, role) >= 0.5) printf "  %s %.0f", role, cell_median(leg, role)
 			printf "\n"
 		}
 		printf "\non the equipment's link, by leg%24s %9s %6s\n", "sent", "received", "turns"
-		n = split("attach discover verify provision|ocsp 7|install", order, /[ |]/); n = split("attach,discover,verify,provision,ocsp 7,install", order, ",")
+		n = split("attach,discover,verify,provision,ocsp 7,install", order, ",")
 		for (i = 1; i <= n; i++) {
 			printf "  %-12s %38.0f %9.0f %6.1f\n", order[i], link[order[i], "sent"] / N / R, link[order[i], "received"] / N / R, link[order[i], "turns"] / N / R
 			s += link[order[i], "sent"]; v += link[order[i], "received"]; t += link[order[i], "turns"]
 		}
 		printf "  %-12s %38.0f %9.0f %6.1f\n", "all", s / N / R, v / N / R, t / N / R
 		printf "\n%.1f journeys a second of wall time, equipments on the same machine\n", wall
-		printf "peer: %.0f us of public-key operations (sign %.1f, verify %.1f, ECDH %.1f, X25519 %.1f us; %.0f OCSP answers, %.0f tunnels)\n", peer, sign, verify, ecdh, x25519, signed, tunnels
+		printf "peer: %.0f us of public-key operations (sign %.1f, verify %.1f, ECDH %.1f, X25519 %.1f us; %.0f OCSP answers)\n", peer, sign, verify, ecdh, x25519, signed
 	}
 	if (!agree()) exit 1
 	printf "journey ratio=%.3f\n", peer / ours

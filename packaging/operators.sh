@@ -26,7 +26,7 @@ at() { echo "127.0.0.1:@../$1/run/ports#$2"; }       # a port that `usher run` f
 peer() { "$usher" peer add "$@"; }
 up() { # waits until all roles of a `usher run` are up
 	i=0
-	while [ "$(grep -c ' is up' "$1" || :)" -lt "$2" ]; do
+	while lines=$(grep -c ' is up' "$1" 2>/dev/null || :) && [ "${lines:-0}" -lt "$2" ]; do # it may not have been made yet
 		i=$((i + 1)); [ $i -lt 600 ] || { cat "$1"; exit 1; }
 		sleep 0.05
 	done
