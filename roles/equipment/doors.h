@@ -35,9 +35,13 @@ enum err tre_certificate_hash(const struct tre *t, uint8_t hash[32]) MUST_CHECK;
 enum err tre_order(const struct tre *t, int slot, struct order *out) MUST_CHECK;
 int tre_orders(const struct tre *t);
 
+/* How validity is to be judged now, TLS too: by the floor, or by the time that this run's first OCSP answer gave (DESIGN 3, Time). */
+struct cert_time tre_time(const struct tre *t);
+
 /*
- * The USIM of a slot, as APDUs (TS 31.102): SELECT and READ BINARY of EF IMSI, AUTHENTICATE in 3G context. answer has room
- * for 256 octets; *n includes the status word. The PIMSI's vectors for discover (AMF 0001) are not answered here.
+ * The USIM of a slot, as APDUs (TS 31.102): SELECT of ADF USIM and of EF IMSI in it, READ BINARY, AUTHENTICATE in 3G context. answer has
+ * room for 256 octets; *n includes the status word. The PIMSI's vectors for discover (AMF 0001, IND 28-31) are not answered here, and
+ * a USIM that was never committed answers only while it is on trial. ERR_MISSING: no such slot.
  */
 enum err tre_apdu(struct tre *t, int slot, struct bytes apdu, uint8_t answer[256], size_t *n) MUST_CHECK;
 /* Answers a challenge of discover: nonce = base64(RAND || AUTN) and realm as received; line: the Authorization header's
@@ -55,19 +59,20 @@ enum err tre_take_trigger(struct tre *t, struct bytes der, struct trigger *out, 
 
 /* Takes a package: its shape, the key of one use, the operator's signature, every field that binds it to us. It stays sealed
  * until OCSP has spoken. ERR_FORMAT, ERR_AUTH: does not open, or a wrong signature; ERR_DENIED: not for us; ERR_CONFLICT: an old
- * counter; ERR_EXPIRED. The same package again, once installed: ERR_EXISTS. */
+ * counter; ERR_EXPIRED; ERR_ORDER: no trigger in this run. The same package again, once installed: ERR_EXISTS, at any time. */
 enum err tre_take_package(struct tre *t, struct bytes der, struct why *w) MUST_CHECK;
 /* One OCSP request about the signers of package, trigger and discover answer, with the answer's nonce. *der: OPENSSL_free. */
 enum err tre_ocsp_ask(struct tre *t, uint8_t **der, size_t *n, struct why *w) MUST_CHECK;
-/* All good: the USIM is installed, inactive. ERR_REVOKED: the package is destroyed, w names the certificate. ERR_UNAVAILABLE and
- * others: the package stays sealed; ask again. */
+/* All good: the answer gives the time, everything of this run is judged again by it, and the USIM is installed, inactive.
+ * ERR_REVOKED: the package is destroyed, w names the certificate. ERR_UNAVAILABLE: no verdict, the package stays sealed; ask again.
+ * Anything else: the package is not for now (ERR_EXPIRED) or not for us. */
 enum err tre_ocsp(struct tre *t, struct bytes response, struct why *w) MUST_CHECK;
 
 /* --- operational slots: tre_apdu's slot numbers from SLOT_USIM on --- */
 enum { SLOT_USIM = 100 };
 enum tre_slot { TRE_TRIAL, TRE_COMMIT, TRE_BACK };
-/* TRIAL: the newest inactive USIM may authenticate; *slot is its number. COMMIT: only after an AUTHENTICATE with a good MAC in the
- * trial slot since TRIAL; durable. BACK: the trial failed. ERR_ORDER. */
+/* TRIAL: the newest USIM that was never committed may authenticate; *slot is its number. COMMIT: only after an AUTHENTICATE with a good
+ * MAC in the trial slot since TRIAL; durable; what was active before stays beside it. BACK: the trial failed. ERR_ORDER. */
 enum err tre_slot(struct tre *t, enum tre_slot what, int *slot, struct why *w) MUST_CHECK;
 /* The number of a committed USIM, -1: none. */
 int tre_active(const struct tre *t);
@@ -75,8 +80,8 @@ int tre_active(const struct tre *t);
 int tre_inactive(const struct tre *t);
 /* Of the committed USIM: operator, and the DLUSIM service that gets its receipt. ERR_MISSING: none. */
 enum err tre_home(const struct tre *t, struct discover_answer *out) MUST_CHECK;
-/* Networks: 1 if the slot's USIM or order may use it. */
-int tre_may_use(const struct tre *t, int slot, const char *plmn);
+/* How much the slot's USIM or order wants a network: 0 most (home; for a PIMSI all are the same), higher is less, -1: not allowed. */
+int tre_rank(const struct tre *t, int slot, const char *plmn);
 /* The receipt of the committed USIM, the same bytes until it is acknowledged. *der: OPENSSL_free. ERR_ORDER: nothing is committed. */
 enum err tre_receipt(struct tre *t, uint8_t **der, size_t *n, struct why *w) MUST_CHECK;
 /* Takes the acknowledgement of the route's DLUSIM service for our receipt. */

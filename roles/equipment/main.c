@@ -11,6 +11,7 @@
 
 #include "core/conf.h"
 #include "core/log.h"
+#include "package/package.h"
 #include "roles/equipment/agent/agent.h"
 
 enum { FILE_ROOM = 64 * 1024 };
@@ -241,6 +242,8 @@ static int live(int fleet, const char *dir, enum agent_goal until)
 
 	prctl(PR_SET_PDEATHSIG, SIGTERM); /* ends with who started it */
 
+	if (!e)
+		e = package_selftest(&l.why); /* this machine opens packages: its libcrypto must not open forged ones */
 	if (!e)
 		e = conf_find(dir, &f.conf, &l.why);
 	if (!e)

@@ -32,7 +32,7 @@ with World() as w:
     w.usher("ca", "revoke", "hss", "262-42", "--use", "sign", "--reason", "keyCompromise")
     p = run("run", "acme:000002")
     try:
-        w.wait("destroyed", lambda: told("acme:000002", "the operator that signed the package (262-42) is revoked: the package is destroyed"), 40)
+        w.wait("destroyed", lambda: told("acme:000002", "the certificate of hss 262-42 is revoked: the package is destroyed"), 40)
         w.wait("DM is told", lambda: w.sql("dm", "dm", "SELECT 1 FROM job WHERE equipment = 'acme:000002' AND result = 1450"), 20)
     finally:
         p.terminate()

@@ -79,6 +79,7 @@ static void power_on(void *arg)
 
 	a->again = NULL;
 	a->home = 0;
+	tls_time(a->tls, (struct cert_time){ tre_time(a->tre).now, 1 }); /* what has ended by then is not believed; what is newer may be */
 	if (tre_active(a->tre) >= 0) {
 		install_home(a);
 		return;
@@ -239,8 +240,6 @@ static enum err roots_of(struct agent *a, struct why *w)
 	if (!e)
 		e = tls_open_roots(roots, &a->tls, w);
 	sk_X509_pop_free(roots, X509_free);
-	if (!e)
-		tls_time(a->tls, (struct cert_time){ 0, 1 }); /* no clock yet (DESIGN 3, Time) */
 	return e;
 }
 

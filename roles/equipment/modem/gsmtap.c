@@ -193,10 +193,12 @@ static void attach(struct modem *m)
 {
 	struct nas q = { .type = GMM_ATTACH_REQUEST, .cksn = 7, .attach_type = 1, .r99 = 1, .rai = { "", 0xfffe, 0xff } };
 	uint8_t answer[256];
-	static const uint8_t select[] = { 0x00, 0xa4, 0x00, 0x04, 0x02, 0x6f, 0x07 }, read[] = { 0x00, 0xb0, 0x00, 0x00, 0x09 };
+	static const uint8_t usim[] = { 0x00, 0xa4, 0x04, 0x0c, 0x07, 0xa0, 0x00, 0x00, 0x00, 0x87, 0x10, 0x02 },
+		imsi[] = { 0x00, 0xa4, 0x00, 0x0c, 0x02, 0x6f, 0x07 }, read[] = { 0x00, 0xb0, 0x00, 0x00, 0x09 };
 	size_t n = 0, digits = 0;
 
-	if (tre_apdu(m->tre, m->slot, BYTES_OF(select), answer, &n) || tre_apdu(m->tre, m->slot, BYTES_OF(read), answer, &n) || n != 11) {
+	if (tre_apdu(m->tre, m->slot, BYTES_OF(usim), answer, &n) || tre_apdu(m->tre, m->slot, BYTES_OF(imsi), answer, &n)
+		|| tre_apdu(m->tre, m->slot, BYTES_OF(read), answer, &n) || n != 11) {
 		give_up(m, "the USIM has no IMSI");
 		return;
 	}
@@ -228,7 +230,7 @@ static void heard(struct modem *m, struct bytes si)
 	step(m, "heard network %s%s", m->cell.plmn, "");
 	if (m->cell.barred)
 		give_up(m, "its cell is barred");
-	else if (!tre_may_use(m->tre, m->slot, m->cell.plmn))
+	else if (tre_rank(m->tre, m->slot, m->cell.plmn) < 0)
 		give_up(m, m->slot < SLOT_USIM ? "is not on the order's list of allowed networks" : "is forbidden by the USIM");
 	else
 		attach(m);

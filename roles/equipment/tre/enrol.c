@@ -1,34 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Step 0 in the tre: it makes its keys, takes certificates, roots and orders, and tells its claim key once. */
+#include <fcntl.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include "core/clock.h"
 #include "package/package.h"
 #include "roles/equipment/tre/tre.h"
 
-/* A device certificate has no end; before its first trusted time the tre judges without a clock (DESIGN 3, Time). */
-static const struct cert_time no_clock = { 0, 1 };
+/* What is kept was judged when it came; it is only read since, and its signers' certificates may have ended. */
+static const struct cert_time once = { 0, 1 };
 
 static enum err key_file(const char *dir, uint8_t key[32], struct why *w)
 {
-	char path[600], text[66] = "";
-	FILE *f;
+	char path[600], text[65] = "";
+	struct stat st;
+	int fd;
+	enum err e = OK;
 
 	snprintf(path, sizeof(path), "%s/tre.key", dir);
-	f = fopen(path, "re");
-	if (!f || fread(text, 1, 64, f) != 64) {
-		if (f)
-			fclose(f);
-		return fail(w, ERR_MISSING, "%s: not there, or not 64 hex digits; `usher factory enrol` makes equipments", path);
-	}
-	fclose(f);
-	return hex_read(text, key, 32) ? fail(w, ERR_FORMAT, "%s: not 64 hex digits", path) : OK;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) || read(fd, text, 64) != 64)
+		e = fail(w, ERR_MISSING, "%s: not there, or not 64 hex digits; `usher factory enrol` makes equipments", path);
+	else if (st.st_mode & 077)
+		e = fail(w, ERR_DENIED, "%s: others may read this key; run: chmod 600 %s", path, path);
+	else if (hex_read(text, key, 32))
+		e = fail(w, ERR_FORMAT, "%s: not 64 hex digits", path);
+	if (fd >= 0)
+		close(fd);
+	secret_wipe(text, sizeof(text));
+	return e;
 }
 
 static enum err open_cell(const char *dir, struct tre **out, struct why *w)
@@ -58,7 +64,7 @@ enum err tre_open(const char *dir, struct tre **out, struct why *w)
 		e = state_load(*out, w);
 	if (!e)
 		return OK;
-	if (e != ERR_MISSING && e != ERR_AUTH)
+	if (!w->text[0])
 		(void)!fail(w, e, "%s: the trusted environment cannot be read", dir);
 	if (*out)
 		tre_close(*out);
@@ -80,9 +86,6 @@ void tre_close(struct tre *t)
 	for (int i = 0; i < BY_COUNT; i++)
 		cms_signed_free(t->by + i);
 	free(t->route);
-	if (t->trigger)
-		secret_wipe(t->trigger, sizeof(*t->trigger));
-	free(t->trigger);
 	secret_wipe(t, sizeof(*t));
 	free(t);
 }
@@ -136,7 +139,7 @@ enum err tre_make(const char *dir, const char *equipment, struct why *w)
 	for (int i = 0; i < 2 && !e; i++)
 		e = new_key(s, i);
 	if (!e)
-		e = state_save(t, s);
+		return e = state_keep(t, s, OK), tre_close(t), e;
 	tre_close(t);
 	if (s)
 		secret_wipe(s, sizeof(*s));
@@ -172,22 +175,8 @@ static enum err keep_cert(X509 *c, uint8_t *dst, size_t cap, size_t *n)
 
 static enum err changed(struct tre *t, struct tre_state *s, enum err e)
 {
-	if (!e)
-		e = state_save(t, s);
-	if (!e)
-		e = state_objects(t);
-	secret_wipe(s, sizeof(*s));
-	free(s);
-	return e;
-}
-
-static struct tre_state *copy_of(const struct tre *t)
-{
-	struct tre_state *s = malloc(sizeof(*s));
-
-	if (s)
-		*s = t->state;
-	return s;
+	e = state_keep(t, s, e);
+	return e ? e : state_objects(t);
 }
 
 enum err tre_load_roots(struct tre *t, STACK_OF(X509) *roots, struct why *w)
@@ -199,7 +188,7 @@ enum err tre_load_roots(struct tre *t, STACK_OF(X509) *roots, struct why *w)
 		return fail(w, ERR_ORDER, "an order is loaded: the roots of %s are fixed", t->state.equipment);
 	if (sk_X509_num(roots) < 1 || sk_X509_num(roots) > TRE_ROOTS)
 		return fail(w, ERR_LIMIT, "1 to %d roots", TRE_ROOTS);
-	s = copy_of(t);
+	s = state_copy(t);
 	if (!s)
 		return ERR_NOMEM;
 	s->roots = sk_X509_num(roots);
@@ -220,9 +209,9 @@ enum err tre_load_certificate(struct tre *t, X509 *leaf, X509 *issuer, struct wh
 	if (!e && (!chain || !sk_X509_push(chain, issuer)))
 		e = ERR_NOMEM;
 	if (!e)
-		e = cert_verify(leaf, chain, t->roots, "equipment", t->state.equipment, which == TRE_ATTEST ? CERT_SIGN : CERT_DELIVER, no_clock, w);
+		e = cert_verify(leaf, chain, t->roots, "equipment", t->state.equipment, which == TRE_ATTEST ? CERT_SIGN : CERT_DELIVER, time_now(t), w);
 	sk_X509_free(chain);
-	s = e ? NULL : copy_of(t);
+	s = e ? NULL : state_copy(t);
 	if (!s)
 		return e ? e : ERR_NOMEM;
 	e = keep_cert(leaf, s->cert[which].p, sizeof(s->cert[which].p), &s->cert[which].n);
@@ -236,7 +225,7 @@ static enum err order_open(struct tre *t, struct bytes der, struct order *o, str
 	struct cms_signed by = { 0 };
 	uint8_t *content = NULL;
 	size_t n = 0;
-	enum err e = cms_open(OBJECT_ORDER, der, NULL, t->roots, no_clock, o, &by, w);
+	enum err e = cms_open(OBJECT_ORDER, der, NULL, t->roots, time_now(t), o, &by, w);
 
 	if (!e && strcmp(by.party.id, o->registration))
 		e = fail(w, ERR_DENIED, "the order of %s is signed by %s", o->registration, by.party.id);
@@ -253,31 +242,43 @@ static enum err order_open(struct tre *t, struct bytes der, struct order *o, str
 	return e;
 }
 
+/* The very same order again is loaded already; a number used again comes with a new K, and so in another order. */
+static enum err order_new(const struct tre *t, struct bytes der, const char *pimsi, struct why *w)
+{
+	struct order have;
+
+	for (int i = 0; i < t->state.pimsis; i++) {
+		if (bytes_equal(der, BYTES(t->state.pimsi[i].order.p, t->state.pimsi[i].order.n)))
+			return ERR_EXISTS;
+		if (!tre_order(t, i, &have) && !strcmp(have.pimsi, pimsi))
+			return fail(w, ERR_CONFLICT, "PIMSI %s is loaded by another order; an equipment that is to have it anew is made anew", pimsi);
+	}
+	return t->state.pimsis == SLOT_PIMSI_MAX || der.n > sizeof(t->state.pimsi[0].order.p)
+		? fail(w, ERR_LIMIT, "%s has no slot left for another PIMSI", t->state.equipment) : OK;
+}
+
 enum err tre_load_order(struct tre *t, struct bytes der, char pimsi[DIGITS_MAX], struct why *w)
 {
-	struct order *o = calloc(1, sizeof(*o)), have;
-	struct pimsi_slot *slot;
+	struct order *o = calloc(1, sizeof(*o));
 	struct tre_state *s = NULL;
-	struct order_keys keys;
+	struct order_keys keys = { 0 };
 	enum err e = o ? order_open(t, der, o, &keys, w) : ERR_NOMEM;
 
 	if (!e)
 		e = text_copy(pimsi, DIGITS_MAX, o->pimsi);
 	free(o);
-	for (int i = 0; i < t->state.pimsis && !e; i++)
-		if (!tre_order(t, i, &have) && !strcmp(have.pimsi, pimsi))
-			return OK; /* loaded before */
-	if (!e && (t->state.pimsis == SLOT_PIMSI_MAX || der.n > sizeof(slot->order.p)))
-		e = fail(w, ERR_LIMIT, "%s has no slot left for another PIMSI", t->state.equipment);
-	s = e ? NULL : copy_of(t);
-	if (!s)
-		return e ? e : ERR_NOMEM;
-	slot = s->pimsi + s->pimsis++;
-	memcpy(slot->order.p, der.p, der.n);
-	slot->order.n = der.n;
-	slot->keys = keys;
+	if (!e)
+		e = order_new(t, der, pimsi, w);
+	s = e ? NULL : state_copy(t);
+	if (s) {
+		struct pimsi_slot *slot = s->pimsi + s->pimsis++;
+
+		memcpy(slot->order.p, der.p, der.n);
+		slot->order.n = der.n;
+		slot->keys = keys;
+	}
 	secret_wipe(&keys, sizeof(keys));
-	return changed(t, s, OK);
+	return e ? e == ERR_EXISTS ? OK : e : changed(t, s, OK);
 }
 
 enum err tre_label(struct tre *t, struct secret *claim_key, struct why *w)
@@ -289,7 +290,7 @@ enum err tre_label(struct tre *t, struct secret *claim_key, struct why *w)
 		return fail(w, ERR_ORDER, "%s has told its claim key; it is on the label", t->state.equipment);
 	if (t->state.pimsis)
 		return fail(w, ERR_ORDER, "%s has an order: its claim key is not told any more", t->state.equipment);
-	s = copy_of(t);
+	s = state_copy(t);
 	if (!s)
 		return ERR_NOMEM;
 	s->label_given = 1;
@@ -315,5 +316,5 @@ enum err tre_order(const struct tre *t, int slot, struct order *out)
 
 	if (slot < 0 || slot >= t->state.pimsis)
 		return ERR_MISSING;
-	return cms_open(OBJECT_ORDER, BYTES(t->state.pimsi[slot].order.p, t->state.pimsi[slot].order.n), NULL, t->roots, no_clock, out, NULL, &w);
+	return cms_open(OBJECT_ORDER, BYTES(t->state.pimsi[slot].order.p, t->state.pimsi[slot].order.n), NULL, t->roots, once, out, NULL, &w);
 }

@@ -7,12 +7,10 @@
 #include <string.h>
 
 #include "package/package.h"
-#include "proto/ocsp.h"
 #include "roles/equipment/tre/tre.h"
+#include "trust/trust.h"
 
-static const struct cert_time no_clock = { 0, 1 };
-static const char *const signers[BY_COUNT] = { [BY_REGISTRATION] = "the registration operator", [BY_DLUSIM] = "the DLUSIM service",
-	[BY_PACKAGE] = "the operator that signed the package" };
+static const char *const roles[BY_COUNT] = { [BY_REGISTRATION] = "registration", [BY_DLUSIM] = "dlusim", [BY_PACKAGE] = "hss" };
 
 static enum err spki_hash(EVP_PKEY *key, uint8_t out[32])
 {
@@ -33,15 +31,15 @@ static enum err unpack(struct tre *t, struct bytes der, struct profile *p, struc
 	enum err e = key ? package_open(der, key, &content, &n, w) : fail(w, ERR_ORDER, "no answer was given: there is no key for a package");
 
 	if (!e)
-		e = cms_open(OBJECT_PROFILE, BYTES(content, n), NULL, t->roots, no_clock, p, by, w);
+		e = cms_open(OBJECT_PROFILE, BYTES(content, n), t->route->operator, t->roots, time_now(t), p, by, w);
 	OPENSSL_clear_free(content, n);
 	if (!e)
 		e = spki_hash(key, one_time);
 	EVP_PKEY_free(key);
 	if (!e)
 		e = spki_hash(X509_get0_pubkey(by->cert), signer);
-	if (!e && t->route && (strcmp(by->party.id, t->route->operator) || !bytes_same(signer, t->route->signer, 32)))
-		e = fail(w, ERR_AUTH, "the package is signed by %s, not by the key that our route names", by->party.id);
+	if (!e && !bytes_same(signer, t->route->signer, 32))
+		e = fail(w, ERR_AUTH, "the package is signed by %s, but not by the key that our route names", by->party.id);
 	if (!e && (strcmp(p->operator, by->party.id) || strcmp(p->equipment, t->state.equipment) || !bytes_same(p->one_time, one_time, 32)
 		|| !bytes_same(p->answer, t->state.answer, 32)))
 		e = fail(w, ERR_DENIED, "the package is not for this equipment and its last answer");
@@ -57,31 +55,20 @@ static enum err fields_check(struct tre *t, const struct profile *p, struct why 
 
 	if (!e && !bytes_same(own, p->certificate, 32))
 		e = fail(w, ERR_DENIED, "the package names another certificate than ours");
-	for (int i = 0; i < TRE_USIMS && !e; i++)
-		if (t->state.usim[i].state && t->state.usim[i].counter == p->counter && !strcmp(t->state.usim[i].package, p->package))
-			e = fail(w, ERR_EXISTS, "package %s is installed", p->package);
+	if (!e && p->expiry < time_now(t).now)
+		e = fail(w, ERR_EXPIRED, "package %s has expired", p->package);
 	if (!e && p->counter <= t->state.counter)
 		e = fail(w, ERR_CONFLICT, "package counter %lld is not above %lld: an old package", (long long)p->counter, (long long)t->state.counter);
 	return e;
 }
 
-static struct tre_state *copy_of(const struct tre *t)
+/* Its key of one use is gone since it was installed; it is known by its octets. */
+static enum err installed(const struct tre *t, const uint8_t hash[32], struct why *w)
 {
-	struct tre_state *s = malloc(sizeof(*s));
-
-	if (s)
-		*s = t->state;
-	return s;
-}
-
-static enum err keep(struct tre *t, struct tre_state *s)
-{
-	enum err e = s ? state_save(t, s) : ERR_NOMEM;
-
-	if (s)
-		secret_wipe(s, sizeof(*s));
-	free(s);
-	return e;
+	for (int i = 0; i < TRE_USIMS; i++)
+		if (t->state.usim[i].state != USIM_EMPTY && bytes_same(t->state.usim[i].sealed, hash, 32))
+			return fail(w, ERR_EXISTS, "package %s is installed", t->state.usim[i].package);
+	return OK;
 }
 
 enum err tre_take_package(struct tre *t, struct bytes der, struct why *w)
@@ -89,8 +76,15 @@ enum err tre_take_package(struct tre *t, struct bytes der, struct why *w)
 	struct profile *p = calloc(1, sizeof(*p));
 	struct cms_signed by = { 0 };
 	struct tre_state *s = NULL;
-	enum err e = p ? unpack(t, der, p, &by, w) : ERR_NOMEM;
+	uint8_t hash[32];
+	enum err e = p ? cms_hash(der, hash) : ERR_NOMEM;
 
+	if (!e)
+		e = installed(t, hash, w);
+	if (!e)
+		e = run_at(t, RUN_TRIGGERED, w);
+	if (!e)
+		e = unpack(t, der, p, &by, w);
 	if (!e)
 		e = fields_check(t, p, w);
 	if (!e && der.n > sizeof(s->package.p))
@@ -98,17 +92,19 @@ enum err tre_take_package(struct tre *t, struct bytes der, struct why *w)
 	if (p)
 		secret_wipe(p, sizeof(*p));
 	free(p);
-	if (!e && (s = copy_of(t))) {
+	s = e ? NULL : state_copy(t);
+	if (s) {
 		memcpy(s->package.p, der.p, der.n);
 		s->package.n = der.n;
-		e = keep(t, s);
 	}
+	e = state_keep(t, s, e);
 	if (e) {
 		cms_signed_free(&by);
 		return e;
 	}
-	cms_signed_free(t->by + BY_PACKAGE);
+	run_set(t, RUN_TRIGGERED);
 	t->by[BY_PACKAGE] = by;
+	run_set(t, RUN_PACKED);
 	return OK;
 }
 
@@ -116,15 +112,15 @@ enum err tre_take_package(struct tre *t, struct bytes der, struct why *w)
 
 static enum err certificates(struct tre *t, X509 *certs[BY_COUNT], X509 **issuer, struct why *w)
 {
-	for (int i = 0; i < BY_COUNT; i++) {
-		if (!t->by[i].cert)
-			return fail(w, ERR_ORDER, "nothing from %s was accepted yet", signers[i]);
+	enum err e = run_at(t, RUN_PACKED, w);
+
+	for (int i = 0; i < BY_COUNT && !e; i++) {
 		certs[i] = t->by[i].cert;
 		if (X509_cmp(t->by[i].issuer, t->by[0].issuer))
-			return fail(w, ERR_UNSUPPORTED, "%s's certificate is of another issuing CA than the others'", signers[i]);
+			e = fail(w, ERR_UNSUPPORTED, "the certificate of %s %s is of another issuing CA than the others'", roles[i], t->by[i].party.id);
 	}
 	*issuer = t->by[0].issuer;
-	return OK;
+	return e;
 }
 
 enum err tre_ocsp_ask(struct tre *t, uint8_t **der, size_t *n, struct why *w)
@@ -135,43 +131,66 @@ enum err tre_ocsp_ask(struct tre *t, uint8_t **der, size_t *n, struct why *w)
 	return e ? e : ocsp_ask_write(certs, BY_COUNT, issuer, t->state.ocsp_nonce, der, n);
 }
 
-static enum err destroy(struct tre *t)
+/* What the answer's time says is kept, even if nothing else comes of it: the floor. */
+static enum err floor_keep(struct tre *t, int forget)
 {
-	struct tre_state *s = copy_of(t);
+	struct tre_state *s = state_copy(t);
 
 	if (s) {
-		secret_wipe(&s->package, sizeof(s->package));
-		secret_wipe(&s->one_time, sizeof(s->one_time));
+		s->floor = time_now(t).now; /* never below the floor that it was judged by */
+		if (forget) {
+			secret_wipe(&s->package, sizeof(s->package));
+			secret_wipe(&s->one_time, sizeof(s->one_time));
+		}
 	}
-	return keep(t, s);
+	return forget ? state_keep_only(t, s, OK) : state_keep(t, s, OK);
 }
 
-/* Now there is a time: every certificate that we believed without one is judged again (DESIGN 3, Time). */
-static enum err judge_again(struct tre *t, int64_t time, struct why *w)
+/* Now there is a time: everything that we believed without one is judged again (DESIGN 3, Time). */
+static enum err judge_again(struct tre *t, struct why *w)
 {
-	static const char *const roles[BY_COUNT] = { "registration", "dlusim", "hss" };
-	enum err e = OK;
+	enum err e = time_judge(t, w);
 
 	for (int i = 0; i < BY_COUNT && !e; i++) {
 		STACK_OF(X509) *chain = sk_X509_new_null();
 
 		e = chain && sk_X509_push(chain, t->by[i].issuer) ? cert_verify(t->by[i].cert, chain, t->roots, roles[i], t->by[i].party.id, CERT_SIGN,
-			(struct cert_time){ time, 0 }, w) : ERR_NOMEM;
+			time_now(t), w) : ERR_NOMEM;
 		sk_X509_free(chain);
 	}
 	return e;
 }
 
-/* A free slot, else the one that is not in use. */
+/* A free slot, else one that was never committed, else the one before the active one. */
 static struct usim_slot *slot_for(struct tre_state *s)
 {
-	for (int i = 0; i < TRE_USIMS; i++)
-		if (s->usim[i].state == USIM_EMPTY)
-			return s->usim + i;
-	for (int i = 0; i < TRE_USIMS; i++)
-		if (s->usim[i].state != USIM_ACTIVE)
-			return s->usim + i;
-	return s->usim;
+	static const int64_t order[] = { USIM_EMPTY, USIM_INACTIVE, USIM_FORMER };
+
+	for (size_t k = 0; k < sizeof(order) / sizeof(*order); k++)
+		for (int i = 0; i < TRE_USIMS; i++)
+			if (s->usim[i].state == order[k])
+				return s->usim + i;
+	return NULL;
+}
+
+static enum err usim_fill(struct tre *t, const struct profile *p, struct usim_slot *u)
+{
+	secret_wipe(u, sizeof(*u));
+	memcpy(u->operator, p->operator, sizeof(u->operator));
+	memcpy(u->imsi, p->minimal.imsi, sizeof(u->imsi));
+	memcpy(u->iccid, p->minimal.iccid, sizeof(u->iccid));
+	memcpy(u->package, p->package, sizeof(u->package));
+	u->keys = (struct order_keys){ p->minimal.k, p->minimal.opc };
+	u->home = p->minimal.home;
+	u->selector = p->minimal.selector;
+	u->forbidden = p->minimal.forbidden;
+	u->counter = p->counter;
+	memcpy(u->answer, p->answer, sizeof(u->answer));
+	memcpy(u->pimsi, t->route->pimsi, sizeof(u->pimsi));
+	memcpy(u->dlusim, t->route->dlusim, sizeof(u->dlusim));
+	memcpy(u->dlusim_address, t->route->dlusim_address, sizeof(u->dlusim_address));
+	u->state = USIM_INACTIVE;
+	return cms_hash(BYTES(t->state.package.p, t->state.package.n), u->sealed);
 }
 
 static enum err install(struct tre *t, struct why *w)
@@ -179,62 +198,54 @@ static enum err install(struct tre *t, struct why *w)
 	struct profile *p = calloc(1, sizeof(*p));
 	struct cms_signed by = { 0 };
 	struct tre_state *s = NULL;
-	struct usim_slot *u;
+	struct usim_slot *u = NULL;
 	enum err e = p ? unpack(t, BYTES(t->state.package.p, t->state.package.n), p, &by, w) : ERR_NOMEM;
 
+	cms_signed_free(&by);
 	if (!e)
 		e = fields_check(t, p, w);
-	if (!e && !t->route)
-		e = fail(w, ERR_ORDER, "no discover answer was accepted");
-	if (!e && !(s = copy_of(t)))
-		e = ERR_NOMEM;
+	if (!e)
+		e = (s = state_copy(t)) ? (u = slot_for(s)) ? usim_fill(t, p, u) : ERR_LIMIT : ERR_NOMEM;
 	if (!e) {
-		u = slot_for(s);
-		memset(u, 0, sizeof(*u));
-		memcpy(u->operator, p->operator, sizeof(u->operator));
-		memcpy(u->imsi, p->minimal.imsi, sizeof(u->imsi));
-		memcpy(u->iccid, p->minimal.iccid, sizeof(u->iccid));
-		memcpy(u->package, p->package, sizeof(u->package));
-		u->keys = (struct order_keys){ p->minimal.k, p->minimal.opc };
-		u->home = p->minimal.home;
-		u->selector = p->minimal.selector;
-		u->forbidden = p->minimal.forbidden;
-		u->counter = s->counter = p->counter;
-		memcpy(u->answer, p->answer, sizeof(u->answer));
-		memcpy(u->pimsi, t->route->pimsi, sizeof(u->pimsi));
-		memcpy(u->dlusim, t->route->dlusim, sizeof(u->dlusim));
-		memcpy(u->dlusim_address, t->route->dlusim_address, sizeof(u->dlusim_address));
-		u->state = USIM_INACTIVE;
+		s->counter = p->counter;
 		secret_wipe(&s->package, sizeof(s->package));
-		secret_wipe(&s->one_time, sizeof(s->one_time)); /* opens nothing any more */
-		e = keep(t, s);
+		secret_wipe(&s->one_time, sizeof(s->one_time)); /* opens nothing any more: forward secrecy */
 	}
-	cms_signed_free(&by);
 	if (p)
 		secret_wipe(p, sizeof(*p));
 	free(p);
+	if (s)
+		e = state_keep_only(t, s, e);
+	if (!e) {
+		t->trial = t->trial_good = 0; /* the USIM that was on trial may just have made room */
+		run_set(t, RUN_ROUTED);
+	}
 	return e;
 }
 
 enum err tre_ocsp(struct tre *t, struct bytes response, struct why *w)
 {
 	X509 *certs[BY_COUNT], *issuer = NULL;
-	struct ocsp_status status[BY_COUNT];
+	struct why whose = { "" };
 	int64_t produced = 0;
-	enum err e = t->state.package.n ? certificates(t, certs, &issuer, w) : fail(w, ERR_ORDER, "no package waits");
+	enum err e = certificates(t, certs, &issuer, w), kept;
 
-	if (!e)
-		e = ocsp_answer_check(response, certs, BY_COUNT, issuer, t->state.ocsp_nonce, no_clock, status, &produced, w);
-	for (int i = 0; i < BY_COUNT && !e; i++) {
-		if (status[i].state == OCSP_REVOKED) {
-			e = destroy(t);
-			return e ? e : fail(w, ERR_REVOKED, "the certificate of %s (%s) is revoked: the package is destroyed", signers[i], t->by[i].party.id);
-		}
-		if (status[i].state != OCSP_GOOD)
-			e = fail(w, ERR_UNAVAILABLE, "the attestation provider does not know the certificate of %s", signers[i]);
+	if (e)
+		return e;
+	e = trust_verdict(response, certs, BY_COUNT, issuer, t->state.ocsp_nonce, time_now(t), &produced, &whose);
+	if (e == ERR_UNAVAILABLE)
+		return fail(w, e, "%s", whose.text);
+	time_learn(t, produced);
+	kept = floor_keep(t, e == ERR_REVOKED);
+	if (kept)
+		return kept;
+	if (e == ERR_MISSING) /* the attestation provider may learn of it: the package waits */
+		return fail(w, ERR_UNAVAILABLE, "%s", whose.text);
+	if (e == ERR_REVOKED) {
+		run_set(t, RUN_ROUTED);
+		return fail(w, e, "%s: the package is destroyed", whose.text);
 	}
-	if (!e)
-		e = judge_again(t, produced, w);
+	e = judge_again(t, w);
 	return e ? e : install(t, w);
 }
 
@@ -309,35 +320,43 @@ static enum err commit(struct tre *t, struct why *w)
 
 	if (!t->trial || !t->trial_good)
 		return fail(w, ERR_ORDER, "no USIM on trial has authenticated its network");
-	s = copy_of(t);
+	s = state_copy(t);
 	if (!s)
 		return ERR_NOMEM;
 	for (int k = 0; k < TRE_USIMS; k++)
-		if (k != i && s->usim[k].state == USIM_ACTIVE)
-			s->usim[k].state = USIM_INACTIVE;
+		if (s->usim[k].state == USIM_ACTIVE)
+			s->usim[k].state = USIM_FORMER;
 	s->usim[i].state = USIM_ACTIVE;
 	s->usim[i].acknowledged = 0;
-	e = receipt_sign(t, s->usim + i);
+	e = state_keep(t, s, receipt_sign(t, s->usim + i));
 	if (!e)
-		return (t->trial = 0), keep(t, s);
-	secret_wipe(s, sizeof(*s));
-	free(s);
+		t->trial = t->trial_good = 0;
 	return e;
+}
+
+static enum err trial(struct tre *t, int *slot, struct why *w)
+{
+	int i = newest(&t->state, USIM_INACTIVE);
+
+	if (t->trial)
+		return fail(w, ERR_ORDER, "a trial is under way: COMMIT or BACK ends it");
+	if (i < 0)
+		return fail(w, ERR_ORDER, "no USIM is installed that could be tried");
+	t->trial = i + 1;
+	t->trial_good = 0;
+	*slot = SLOT_USIM + i;
+	return OK;
 }
 
 enum err tre_slot(struct tre *t, enum tre_slot what, int *slot, struct why *w)
 {
-	int i = newest(&t->state, USIM_INACTIVE);
-
+	if (what == TRE_TRIAL)
+		return trial(t, slot, w);
 	if (what == TRE_COMMIT)
 		return commit(t, w);
+	if (!t->trial)
+		return fail(w, ERR_ORDER, "no trial is under way");
 	t->trial = t->trial_good = 0;
-	if (what == TRE_BACK)
-		return OK;
-	if (i < 0)
-		return fail(w, ERR_ORDER, "no USIM is installed that could be tried");
-	t->trial = i + 1;
-	*slot = SLOT_USIM + i;
 	return OK;
 }
 
@@ -356,38 +375,51 @@ enum err tre_ack(struct tre *t, struct bytes der, struct why *w)
 {
 	int i = newest(&t->state, USIM_ACTIVE);
 	struct acknowledgement *a = calloc(1, sizeof(*a));
-	struct tre_state *s = NULL;
+	struct tre_state *s;
 	uint8_t hash[32];
-	enum err e = i >= 0 && a ? OK : fail(w, ERR_ORDER, "no receipt was given");
+	enum err e = i >= 0 && t->state.usim[i].receipt.n && a ? OK : fail(w, ERR_ORDER, "no receipt was given");
 
 	if (!e)
-		e = cms_open(OBJECT_ACKNOWLEDGEMENT, der, t->state.usim[i].dlusim, t->roots, no_clock, a, NULL, w);
+		e = cms_open(OBJECT_ACKNOWLEDGEMENT, der, t->state.usim[i].dlusim, t->roots, time_now(t), a, NULL, w);
 	if (!e)
 		e = cms_hash(BYTES(t->state.usim[i].receipt.p, t->state.usim[i].receipt.n), hash);
-	if (!e && (strcmp(a->equipment, t->state.equipment) || !bytes_same(a->receipt, hash, 32)))
+	if (!e && (strcmp(a->equipment, t->state.equipment) || strcmp(a->dlusim, t->state.usim[i].dlusim) || !bytes_same(a->receipt, hash, 32)))
 		e = fail(w, ERR_DENIED, "the acknowledgement is for another receipt");
 	free(a);
-	if (!e && (s = copy_of(t))) {
+	if (e || t->state.usim[i].acknowledged)
+		return e;
+	s = state_copy(t);
+	if (s)
 		s->usim[i].acknowledged = 1;
-		e = keep(t, s);
-	}
-	return e;
+	return state_keep(t, s, OK);
 }
 
-static int listed(const struct plmns *list, const char *plmn)
+/* Its place in a list; the list's length: it is not in it. */
+static size_t place(const struct plmns *list, const char *plmn)
 {
-	for (size_t i = 0; i < list->n; i++)
-		if (!strcmp(list->item[i], plmn))
-			return 1;
-	return 0;
+	size_t i = 0;
+
+	while (i < list->n && strcmp(list->item[i], plmn))
+		i++;
+	return i;
 }
 
-int tre_may_use(const struct tre *t, int slot, const char *plmn)
+/* With a USIM of its own: home, then the selector's order, then whatever else is not forbidden (TS 23.122 4.4.3.1.1). */
+static int usim_rank(const struct usim_slot *u, const char *plmn)
+{
+	size_t i = place(&u->selector, plmn);
+
+	if (place(&u->home, plmn) < u->home.n)
+		return 0;
+	return place(&u->forbidden, plmn) < u->forbidden.n ? -1 : 1 + (int)i;
+}
+
+int tre_rank(const struct tre *t, int slot, const char *plmn)
 {
 	struct order o;
 
 	if (slot >= SLOT_USIM && slot < SLOT_USIM + TRE_USIMS)
-		return !listed(&t->state.usim[slot - SLOT_USIM].forbidden, plmn);
+		return usim_rank(t->state.usim + slot - SLOT_USIM, plmn);
 	/* for a PIMSI every network is a visited one (P4): no preference for its own digits */
-	return !tre_order(t, slot, &o) && (!o.allowed.n || listed(&o.allowed, plmn));
+	return !tre_order(t, slot, &o) && (!o.allowed.n || place(&o.allowed, plmn) < o.allowed.n) ? 0 : -1;
 }

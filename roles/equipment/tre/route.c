@@ -5,8 +5,6 @@
 
 #include "roles/equipment/tre/tre.h"
 
-static const struct cert_time no_clock = { 0, 1 };
-
 static enum err fields_check(struct tre *t, const struct order *o, const struct discover_answer *a, struct why *w)
 {
 	uint8_t own[32], proof[32];
@@ -29,19 +27,13 @@ static enum err fields_check(struct tre *t, const struct order *o, const struct 
 static enum err serial_keep(struct tre *t, int64_t serial)
 {
 	struct tre_state *s;
-	enum err e;
 
 	if (serial == t->state.claim_serial)
 		return OK;
-	s = malloc(sizeof(*s));
-	if (!s)
-		return ERR_NOMEM;
-	*s = t->state;
-	s->claim_serial = serial;
-	e = state_save(t, s);
-	secret_wipe(s, sizeof(*s));
-	free(s);
-	return e;
+	s = state_copy(t);
+	if (s)
+		s->claim_serial = serial;
+	return state_keep(t, s, OK);
 }
 
 enum err tre_route(struct tre *t, struct bytes der, struct discover_answer *out, struct why *w)
@@ -56,9 +48,11 @@ enum err tre_route(struct tre *t, struct bytes der, struct discover_answer *out,
 	if (!e)
 		e = tre_order(t, t->asking - 1, &o);
 	if (!e)
-		e = cms_open(OBJECT_DISCOVER, der, o.registration, t->roots, no_clock, a, &by, w);
+		e = cms_open(OBJECT_DISCOVER, der, o.registration, t->roots, time_now(t), a, &by, w);
 	if (!e)
 		e = fields_check(t, &o, a, w);
+	if (!e)
+		e = time_use(t, VALID_DISCOVER, a->expiry, w);
 	if (!e)
 		e = serial_keep(t, a->serial);
 	if (!e)
@@ -68,12 +62,13 @@ enum err tre_route(struct tre *t, struct bytes der, struct discover_answer *out,
 		free(a);
 		return e;
 	}
-	cms_signed_free(t->by + BY_REGISTRATION);
+	run_set(t, RUN_BEGUN); /* what came by another route does not belong to this one */
 	t->by[BY_REGISTRATION] = by;
 	t->asking = 0; /* the nonce is used */
 	if (out)
 		*out = *a;
 	free(t->route);
 	t->route = a;
+	run_set(t, RUN_ROUTED);
 	return OK;
 }

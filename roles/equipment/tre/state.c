@@ -10,7 +10,7 @@
 
 #include "roles/equipment/tre/tre.h"
 
-enum { VERSION = 1, NONCE = 12, TAG = 16, ROOM = 120 * 1024 };
+enum { VERSION = 2, NONCE = 12, TAG = 16, ROOM = 120 * 1024 };
 
 /* --- the record --- */
 
@@ -49,6 +49,7 @@ static void put(struct wr *w, const struct tre_state *s)
 			wr_u48(w, s->pimsi[i].seq[k]);
 	}
 	wr_u64(w, (uint64_t)s->claim_serial);
+	wr_u64(w, (uint64_t)s->floor);
 	PUT_VAR(w, s->one_time);
 	wr_copy(w, s->answer, sizeof(s->answer));
 	wr_copy(w, s->ocsp_nonce, sizeof(s->ocsp_nonce));
@@ -88,6 +89,7 @@ static enum err get(struct bytes in, struct tre_state *s)
 			s->pimsi[i].seq[k] = rd_u48(&r);
 	}
 	s->claim_serial = (int64_t)rd_u64(&r);
+	s->floor = (int64_t)rd_u64(&r);
 	GET_VAR(&r, s->one_time);
 	rd_copy(&r, s->answer, sizeof(s->answer));
 	rd_copy(&r, s->ocsp_nonce, sizeof(s->ocsp_nonce));
@@ -126,7 +128,7 @@ static enum err unseal(const uint8_t key[32], struct bytes in, uint8_t *out)
 	return ok ? OK : ERR_AUTH;
 }
 
-enum err state_save(struct tre *t, const struct tre_state *s)
+static enum err save(struct tre *t, const struct tre_state *s)
 {
 	uint8_t *plain = malloc(ROOM), *out = malloc(ROOM + NONCE + TAG);
 	struct wr w = wr_of(plain, plain ? ROOM : 0);
@@ -145,6 +147,32 @@ enum err state_save(struct tre *t, const struct tre_state *s)
 	free(plain);
 	free(out);
 	return e;
+}
+
+struct tre_state *state_copy(const struct tre *t)
+{
+	struct tre_state *s = malloc(sizeof(*s));
+
+	if (s)
+		*s = t->state;
+	return s;
+}
+
+enum err state_keep(struct tre *t, struct tre_state *s, enum err e)
+{
+	if (!s)
+		return e ? e : ERR_NOMEM;
+	if (!e)
+		e = save(t, s);
+	secret_wipe(s, sizeof(*s));
+	free(s);
+	return e;
+}
+
+enum err state_keep_only(struct tre *t, struct tre_state *s, enum err e)
+{
+	e = state_keep(t, s, e);
+	return e ? e : save(t, &t->state);
 }
 
 enum err state_load(struct tre *t, struct why *w)

@@ -22,10 +22,12 @@ struct usim_slot {
 	int64_t counter, state;        /* USIM_... */
 	char pimsi[DIGITS_MAX], dlusim[ID_MAX], dlusim_address[ADDRESS_MAX]; /* with which it came, and from where */
 	uint8_t answer[32];
+	uint8_t sealed[32];            /* SHA-256 of the package as it came: the same again gets the stored result */
 	OCTETS(TRE_DER) receipt;       /* signed at COMMIT, the same until acknowledged */
 	int64_t acknowledged;
 };
-enum { TRE_USIMS = 2, USIM_EMPTY = 0, USIM_INACTIVE, USIM_ACTIVE };
+/* INACTIVE: never committed. FORMER: committed once, before the active one; it serves while the active one finds no network. */
+enum { TRE_USIMS = 2, USIM_EMPTY = 0, USIM_INACTIVE, USIM_ACTIVE, USIM_FORMER };
 /* The certificates behind what was accepted, asked about before an install. */
 enum { BY_REGISTRATION, BY_DLUSIM, BY_PACKAGE, BY_COUNT };
 /* All that a tre knows, written as one record at every change. */
@@ -39,6 +41,7 @@ struct tre_state {
 	int64_t roots, pimsis;
 	struct pimsi_slot pimsi[SLOT_PIMSI_MAX];
 	int64_t claim_serial;          /* the highest accepted */
+	int64_t floor;                 /* it was this time once: never goes back (DESIGN 3, Time) */
 	/* of the last answer: what a package for us is sealed to, and refers to */
 	OCTETS(256) one_time;
 	uint8_t answer[32], ocsp_nonce[32];
@@ -46,6 +49,15 @@ struct tre_state {
 	OCTETS(16 * 1024) package;     /* as it came, sealed, until OCSP has spoken */
 	struct usim_slot usim[TRE_USIMS];
 };
+
+/* Where a run stands: each door has its place in the order. */
+enum stage { RUN_BEGUN, RUN_ROUTED, RUN_ANSWERED, RUN_TRIGGERED, RUN_PACKED };
+/* What had to be valid when it was used; judged again once there is a time. */
+enum { VALID_DISCOVER, VALID_CHALLENGE, VALID_TRIGGER, VALID_COUNT };
+struct validity {
+	int64_t expiry, used_ms;       /* used_ms on the clock that only counts */
+};
+enum { SELECTED_MF, SELECTED_USIM, SELECTED_IMSI };
 
 struct tre {
 	char dir[512];
@@ -56,20 +68,39 @@ struct tre {
 	X509 *cert[2], *issuer;
 	STACK_OF(X509) *roots;
 	/* of this run only */
-	int selected;                  /* 1: EF IMSI */
+	int card, selected;            /* the slot whose USIM was spoken to, and what is selected there */
+	enum stage stage;
+	int64_t learned, learned_ms;   /* the time of the first nonce-matched OCSP answer, and when that was; 0: none yet */
+	struct validity valid[VALID_COUNT];
 	uint8_t nonce[16];             /* of the discover under way */
 	int asking;                    /* slot of the discover under way + 1, 0: none */
 	struct discover_answer *route; /* accepted, or NULL */
 	uint8_t route_hash[32];
-	struct trigger *trigger;       /* accepted, or NULL */
 	struct cms_signed by[BY_COUNT];
 	int trial;                     /* number of the USIM on trial + 1, 0: none */
 	int trial_good;                /* it authenticated the network since TRIAL */
 };
 
-/* state.c: reads and writes the state through the sealed cell. A change is made on a copy and counts once it is written. */
+/*
+ * state.c: reads and writes the state through the sealed cell. A change is made on a copy (NULL: no memory) and counts once it is
+ * written; state_keep takes the copy, with what failed before as e, and wipes it in any case.
+ * Limit: whoever can write the folder can put an old pair of files back. A trusted environment in hardware has a counter for that.
+ */
 enum err state_load(struct tre *t, struct why *w) MUST_CHECK;
-enum err state_save(struct tre *t, const struct tre_state *s) MUST_CHECK;
+struct tre_state *state_copy(const struct tre *t);
+enum err state_keep(struct tre *t, struct tre_state *s, enum err e) MUST_CHECK;
+/* The same, written to both copies of the cell: what the old state held is gone from the store. */
+enum err state_keep_only(struct tre *t, struct tre_state *s, enum err e) MUST_CHECK;
 enum err state_objects(struct tre *t) MUST_CHECK; /* keys and certificates as library objects, anew */
+
+/* time.c: how validity is judged now; what was used; the answer that gives the time, and all judged again by it. */
+struct cert_time time_now(const struct tre *t);
+enum err time_use(struct tre *t, int which, int64_t expiry, struct why *w) MUST_CHECK;
+void time_learn(struct tre *t, int64_t produced);
+enum err time_judge(const struct tre *t, struct why *w) MUST_CHECK;
+
+/* run.c: ERR_ORDER unless the run stands at least at s. Going back to a stage forgets what came after it. */
+enum err run_at(const struct tre *t, enum stage s, struct why *w) MUST_CHECK;
+void run_set(struct tre *t, enum stage s);
 
 #endif

@@ -8,8 +8,10 @@
 #include "proto/milenage.h"
 #include "roles/equipment/tre/tre.h"
 
-enum { EF_IMSI = 0x6f07, SW_OK = 0x9000, SW_NOT_FOUND = 0x6a82, SW_NO_EF = 0x6986, SW_LENGTH = 0x6700, SW_INS = 0x6d00, SW_MAC = 0x9862 };
-enum { TAG_SUCCESS = 0xdb, TAG_SYNC = 0xdc };
+/* TS 102 221 10.2.1, TS 31.102 7.3.1 */
+enum { SW_OK = 0x9000, SW_MEMORY = 0x6581, SW_LENGTH = 0x6700, SW_CONDITIONS = 0x6985, SW_NO_EF = 0x6986, SW_NOT_FOUND = 0x6a82, SW_P1_P2 = 0x6a86,
+	SW_OFFSET = 0x6b00, SW_LE = 0x6c00, SW_INS = 0x6d00, SW_CLA = 0x6e00, SW_MAC = 0x9862 };
+enum { TAG_SUCCESS = 0xdb, TAG_SYNC = 0xdc, IND_DISCOVER = 28, INDS = 32, IMSI_OCTETS = 9 };
 static const uint64_t delta = 1ull << 28; /* TS 33.102 C.2.1: the largest jump taken */
 
 /* What AKA needs of a slot, wherever it lies in the state. */
@@ -17,6 +19,14 @@ struct aka_slot {
 	struct order_keys *keys;
 	uint64_t *seq;
 };
+
+/* May the USIM of this slot authenticate? One that was never committed may only on trial. */
+static int may_authenticate(const struct tre *t, int slot)
+{
+	int u = slot - SLOT_USIM;
+
+	return u < 0 || t->state.usim[u].state != USIM_INACTIVE || t->trial == u + 1;
+}
 
 static int slot_of(struct tre_state *s, int slot, struct aka_slot *a)
 {
@@ -46,20 +56,21 @@ static enum err take_sqn(struct tre *t, int slot, uint64_t sqn)
 	uint64_t seq = sqn >> 5;
 	struct tre_state *s;
 	struct aka_slot a;
-	enum err e;
 
 	if (!slot_of(&t->state, slot, &a) || seq <= a.seq[sqn & 31] || seq > highest(a.seq) + delta)
 		return ERR_SYNC;
-	s = malloc(sizeof(*s));
-	if (!s)
-		return ERR_NOMEM;
-	*s = t->state;
-	(void)slot_of(s, slot, &a);
-	a.seq[sqn & 31] = seq;
-	e = state_save(t, s);
-	secret_wipe(s, sizeof(*s));
-	free(s);
-	return e;
+	s = state_copy(t);
+	if (s && slot_of(s, slot, &a))
+		a.seq[sqn & 31] = seq;
+	return state_keep(t, s, OK);
+}
+
+/* A PIMSI's vectors say what they are for: AMF 0001 and the last INDs are discover's, all others the network's. */
+static int right_use(int slot, const uint8_t amf[2], uint64_t sqn, int discover)
+{
+	int marked = amf[0] == 0 && amf[1] == 1, late = sqn % INDS >= IND_DISCOVER;
+
+	return slot >= SLOT_USIM ? !discover && !marked : marked == discover && late == discover;
 }
 
 struct aka {
@@ -73,12 +84,13 @@ static enum err authenticate(struct tre *t, int slot, const uint8_t rand[16], co
 	struct aka_slot s;
 	struct milenage m;
 	uint64_t sqn = 0;
-	enum err e = slot_of(&t->state, slot, &s) ? milenage_open(&m, &s.keys->k, &s.keys->opc) : ERR_MISSING;
+	enum err e = !slot_of(&t->state, slot, &s) ? ERR_MISSING : !may_authenticate(t, slot) ? ERR_ORDER
+		: milenage_open(&m, &s.keys->k, &s.keys->opc);
 
 	if (e)
 		return e;
 	e = milenage_check(&m, rand, autn, &sqn, a->amf, &a->keys);
-	if (!e && (a->amf[1] == 1) != discover)
+	if (!e && !right_use(slot, a->amf, sqn, discover))
 		e = ERR_DENIED;
 	if (!e)
 		e = take_sqn(t, slot, sqn);
@@ -93,94 +105,142 @@ static enum err authenticate(struct tre *t, int slot, const uint8_t rand[16], co
 
 /* --- APDUs --- */
 
-static void status(struct wr *w, int sw)
+struct command {
+	uint8_t cla, ins, p1, p2;
+	struct bytes data;  /* Lc octets */
+	int le;             /* -1: none, 0: all */
+};
+
+/* Short lengths only (ISO 7816-4): a header; then Le, or Lc and data, or both. */
+static int command_read(struct bytes apdu, struct command *c)
 {
-	wr_u16(w, (uint16_t)sw);
+	struct rd r = rd_of(apdu);
+
+	*c = (struct command){ .cla = rd_u8(&r), .le = -1 };
+	c->ins = rd_u8(&r);
+	c->p1 = rd_u8(&r);
+	c->p2 = rd_u8(&r);
+	if (r.left > 1)
+		c->data = rd_view(&r, rd_u8(&r));
+	if (r.left)
+		c->le = rd_u8(&r);
+	return !rd_done(&r);
 }
 
-/* EF IMSI (TS 31.102 4.2.2): length, then the digits as in a mobile identity. */
-static void read_imsi(struct tre *t, int slot, struct wr *w)
+/* ADF USIM by its AID (any that begins so, TS 102 221 8.5.1), then EF IMSI by its file id (TS 31.102 4.2.2). */
+static int run_select(struct tre *t, const struct command *c)
+{
+	static const uint8_t aid[] = { 0xa0, 0x00, 0x00, 0x00, 0x87, 0x10, 0x02 }, ef_imsi[] = { 0x6f, 0x07 };
+	int by_aid = c->p1 == 4;
+
+	if ((c->p1 && !by_aid) || c->p2 != 0x0c) /* no data is returned: we have no FCP */
+		return SW_P1_P2;
+	if (by_aid && c->data.n >= sizeof(aid) && !memcmp(c->data.p, aid, sizeof(aid)))
+		t->selected = SELECTED_USIM;
+	else if (!by_aid && t->selected != SELECTED_MF && bytes_equal(c->data, BYTES_OF(ef_imsi)))
+		t->selected = SELECTED_IMSI;
+	else
+		return SW_NOT_FOUND; /* what was selected stays so (TS 102 221 8.4) */
+	return SW_OK;
+}
+
+/* EF IMSI: length, then the digits as in a mobile identity. */
+static enum err ef_imsi(const struct tre *t, int slot, uint8_t ef[IMSI_OCTETS])
 {
 	struct order o;
-	const char *digits = o.pimsi;
-	uint8_t ef[9];
+	const char *digits = slot >= SLOT_USIM ? t->state.usim[slot - SLOT_USIM].imsi : o.pimsi;
 	size_t n;
 
-	memset(ef, 0xff, sizeof(ef));
-	if (slot >= SLOT_USIM) {
-		digits = t->state.usim[slot - SLOT_USIM].imsi;
-	} else if (tre_order(t, slot, &o)) {
-		status(w, SW_NOT_FOUND);
-		return;
-	}
+	if (slot < SLOT_USIM && tre_order(t, slot, &o))
+		return ERR_MISSING;
+	memset(ef, 0xff, IMSI_OCTETS);
 	n = strlen(digits);
 	ef[0] = (uint8_t)(n / 2 + 1);
 	ef[1] = (uint8_t)((digits[0] - '0') << 4 | (n & 1 ? 9 : 1));
 	for (size_t i = 1; i < n; i += 2)
 		ef[1 + (i + 1) / 2] = (uint8_t)((digits[i] - '0') | (i + 1 < n ? digits[i + 1] - '0' : 15) << 4);
-	wr_copy(w, ef, sizeof(ef));
-	status(w, SW_OK);
+	return OK;
 }
 
-static void run_authenticate(struct tre *t, int slot, struct bytes data, struct wr *w)
+static int run_read(struct tre *t, int slot, const struct command *c, struct wr *w)
 {
-	struct rd r = rd_of(data);
+	uint8_t ef[IMSI_OCTETS];
+	size_t n;
+
+	if (t->selected != SELECTED_IMSI)
+		return SW_NO_EF;
+	if (c->data.n || c->le < 0)
+		return SW_LENGTH;
+	if (c->p1 || c->p2 >= sizeof(ef))
+		return SW_OFFSET;
+	n = c->le ? (size_t)c->le : sizeof(ef) - c->p2;
+	if (n > sizeof(ef) - c->p2)
+		return SW_LE | (int)(sizeof(ef) - c->p2);
+	if (ef_imsi(t, slot, ef))
+		return SW_NOT_FOUND;
+	wr_copy(w, ef + c->p2, n);
+	return SW_OK;
+}
+
+/* TS 31.102 7.1.2, 3G security context; the answer without Kc: no service 27 here. */
+static int run_authenticate(struct tre *t, int slot, const struct command *c, struct wr *w)
+{
+	struct rd r = rd_of(c->data);
 	struct bytes rand = rd_view(&r, rd_u8(&r)), autn = rd_view(&r, rd_u8(&r));
 	struct aka a;
 	enum err e;
+	int sw = SW_OK;
 
-	if (rd_done(&r) || rand.n != 16 || autn.n != 16) {
-		status(w, SW_LENGTH);
-		return;
-	}
+	if (c->p1 || c->p2 != 0x81)
+		return SW_P1_P2;
+	if (rd_done(&r) || rand.n != 16 || autn.n != 16)
+		return SW_LENGTH;
+	if (t->selected == SELECTED_MF)
+		return SW_CONDITIONS;
 	e = authenticate(t, slot, rand.p, autn.p, 0, &a);
 	if (!e) {
+		const struct bytes parts[] = { BYTES(a.keys.res, 8), BYTES(a.keys.ck, 16), BYTES(a.keys.ik, 16) };
+
 		wr_u8(w, TAG_SUCCESS);
-		wr_u8(w, 8);
-		wr_copy(w, a.keys.res, 8);
-		wr_u8(w, 16);
-		wr_copy(w, a.keys.ck, 16);
-		wr_u8(w, 16);
-		wr_copy(w, a.keys.ik, 16);
-		status(w, SW_OK);
+		for (int i = 0; i < 3; i++) {
+			wr_u8(w, (uint8_t)parts[i].n);
+			wr_bytes(w, parts[i]);
+		}
 	} else if (e == ERR_SYNC) {
 		wr_u8(w, TAG_SYNC);
-		wr_u8(w, 14);
-		wr_copy(w, a.auts, 14);
-		status(w, SW_OK);
+		wr_u8(w, sizeof(a.auts));
+		wr_bytes(w, BYTES_OF(a.auts));
 	} else {
-		status(w, SW_MAC);
+		sw = e == ERR_ORDER ? SW_CONDITIONS : e == ERR_AUTH || e == ERR_DENIED ? SW_MAC : SW_MEMORY;
 	}
 	secret_wipe(&a, sizeof(a));
+	return sw;
+}
+
+static int run_command(struct tre *t, int slot, const struct command *c, struct wr *w)
+{
+	if (c->cla)
+		return SW_CLA;
+	if (c->ins == 0xa4)
+		return run_select(t, c);
+	if (c->ins == 0xb0)
+		return run_read(t, slot, c, w);
+	return c->ins == 0x88 ? run_authenticate(t, slot, c, w) : SW_INS;
 }
 
 enum err tre_apdu(struct tre *t, int slot, struct bytes apdu, uint8_t answer[256], size_t *n)
 {
-	struct rd r = rd_of(apdu);
-	uint8_t ins = (rd_u8(&r), rd_u8(&r));
-	struct bytes data;
+	struct command c;
 	struct aka_slot present;
 	struct wr w = wr_of(answer, 256);
 
-	(void)rd_u16(&r); /* P1 P2 */
 	if (!slot_of(&t->state, slot, &present))
 		return ERR_MISSING;
-	data = ins == 0xb0 ? BYTES(NULL, 0) : rd_view(&r, rd_u8(&r));
-	if (r.bad)
-		status(&w, SW_LENGTH);
-	else if (ins == 0xa4) {
-		t->selected = data.n == 2 && data.p[0] == EF_IMSI >> 8 && data.p[1] == (EF_IMSI & 0xff);
-		status(&w, t->selected ? SW_OK : SW_NOT_FOUND);
-	} else if (ins == 0xb0) {
-		if (t->selected)
-			read_imsi(t, slot, &w);
-		else
-			status(&w, SW_NO_EF);
-	} else if (ins == 0x88) {
-		run_authenticate(t, slot, data, &w);
-	} else {
-		status(&w, SW_INS);
+	if (t->card != slot + 1) { /* another card was spoken to: this one begins anew */
+		t->card = slot + 1;
+		t->selected = SELECTED_MF;
 	}
+	wr_u16(&w, (uint16_t)(command_read(apdu, &c) ? run_command(t, slot, &c, &w) : SW_LENGTH));
 	*n = w.n;
 	return wr_done(&w);
 }

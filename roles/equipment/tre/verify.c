@@ -9,8 +9,6 @@
 
 #include "roles/equipment/tre/tre.h"
 
-static const struct cert_time no_clock = { 0, 1 };
-
 /* Our own memory of it comes first: a package sealed to a key that a power cut took would be lost. */
 static enum err one_time_make(struct tre_state *s, struct answer *a)
 {
@@ -55,58 +53,61 @@ enum err tre_answer(struct tre *t, struct bytes challenge, uint8_t **der, size_t
 	struct challenge c;
 	struct answer a = { .serial = 0 };
 	struct tre_state *s;
-	enum err e;
+	enum err e = run_at(t, RUN_ROUTED, w);
 
 	*der = NULL;
-	if (!t->route)
-		return fail(w, ERR_ORDER, "no discover answer was accepted: nobody is to be answered");
-	e = cms_open(OBJECT_CHALLENGE, challenge, t->route->dlusim, t->roots, no_clock, &c, NULL, w);
+	if (!e)
+		e = cms_open(OBJECT_CHALLENGE, challenge, t->route->dlusim, t->roots, time_now(t), &c, NULL, w);
 	if (e)
 		return e;
-	if (strcmp(c.equipment, t->state.equipment) || !bytes_same(c.discover, t->route_hash, sizeof(c.discover)))
+	if (strcmp(c.dlusim, t->route->dlusim) || strcmp(c.equipment, t->state.equipment) || !bytes_same(c.discover, t->route_hash, sizeof(c.discover)))
 		return fail(w, ERR_DENIED, "the challenge is for %s, or for another discover answer", c.equipment);
-	s = malloc(sizeof(*s));
+	e = time_use(t, VALID_CHALLENGE, c.expiry, w);
+	if (e)
+		return e;
+	s = state_copy(t);
 	if (!s)
 		return ERR_NOMEM;
-	*s = t->state;
 	e = answer_build(t, s, challenge, &a);
 	if (!e)
 		e = cms_sign(OBJECT_ANSWER, &a, &by, der, n);
 	if (!e)
 		e = cms_hash(BYTES(*der, *n), s->answer);
-	if (!e)
-		e = state_save(t, s);
-	if (e) {
-		OPENSSL_free(*der);
-		*der = NULL;
+	e = state_keep(t, s, e);
+	if (!e) {
+		run_set(t, RUN_ANSWERED);
+		return OK;
 	}
-	secret_wipe(s, sizeof(*s));
-	free(s);
+	OPENSSL_free(*der);
+	*der = NULL;
 	return e;
 }
 
 enum err tre_take_trigger(struct tre *t, struct bytes der, struct trigger *out, struct why *w)
 {
-	struct trigger *g = t->route ? calloc(1, sizeof(*g)) : NULL;
+	struct trigger *g = calloc(1, sizeof(*g));
 	struct cms_signed by = { 0 };
-	enum err e = t->route ? g ? OK : ERR_NOMEM : fail(w, ERR_ORDER, "no discover answer was accepted");
+	enum err e = g ? run_at(t, RUN_ANSWERED, w) : ERR_NOMEM;
 
 	if (!e)
-		e = cms_open(OBJECT_TRIGGER, der, t->route->dlusim, t->roots, no_clock, g, &by, w);
+		e = cms_open(OBJECT_TRIGGER, der, t->route->dlusim, t->roots, time_now(t), g, &by, w);
 	if (!e && (strcmp(g->equipment, t->state.equipment) || strcmp(g->dlusim, t->route->dlusim)
 		|| !bytes_same(g->answer, t->state.answer, sizeof(g->answer))))
 		e = fail(w, ERR_DENIED, "the trigger is not for our last answer");
 	if (!e && strcmp(g->dm_address, t->route->dm_address))
 		e = fail(w, ERR_DENIED, "the trigger leads to %s, the discover answer to %s", g->dm_address, t->route->dm_address);
-	if (e) {
+	if (!e)
+		e = time_use(t, VALID_TRIGGER, g->expiry, w);
+	if (!e) {
+		run_set(t, RUN_ANSWERED);
+		t->by[BY_DLUSIM] = by;
+		run_set(t, RUN_TRIGGERED);
+		*out = *g;
+	} else {
 		cms_signed_free(&by);
-		free(g);
-		return e;
 	}
-	cms_signed_free(t->by + BY_DLUSIM);
-	t->by[BY_DLUSIM] = by;
-	*out = *g;
-	free(t->trigger);
-	t->trigger = g;
-	return OK;
+	if (g)
+		secret_wipe(g, sizeof(*g));
+	free(g); /* the account is the agent's */
+	return e;
 }
