@@ -21,14 +21,20 @@
 #include "proto/llc.h"
 #include "roles/equipment/doors.h"
 
-enum { FREQUENCIES = 32, TUNE_MS = 400, TUNE_TRIES = 6, ANSWER_MS = 2500, ANSWER_TRIES = 4, PDP_TRIES = 6, PDP_WAIT_MS = 150,
-	FORBIDDEN_MS = 60000 };
+enum { FREQUENCIES = 32, TUNE_MS = 400, TUNE_TRIES = 6, ANSWER_MS = 2500, ANSWER_TRIES = 4, PDP_TRIES = 6, PDP_WAIT_MS = 150, UNPROVED = 3,
+	CHALLENGES = 12, REFUSED_MS = 60000, TROUBLE_MS = 10000, REFUSED_MOST_MS = 300000, STEADY_MS = 60000 };
 enum state { DOWN, LISTENING, ATTACHING, ACTIVATING, PDP_PAUSE, UP };
+
+/* In this search: not listened to yet, heard and left for a better one, done with. */
+enum look { LOOK_NEW, LOOK_HEARD, LOOK_DONE };
 
 struct frequency {
 	struct sockaddr_in at;
 	char plmn[PLMN_TEXT];
-	int64_t forbidden_until;   /* after a reject; a time, never for ever */
+	enum look look;
+	int rank, silent;          /* how much it is wanted (tre_rank); nothing was heard last time */
+	int refusals;              /* one after the other */
+	int64_t forbidden_until;   /* after a refusal; a time, never for ever */
 	char why[96];
 };
 struct modem {
@@ -43,6 +49,8 @@ struct modem {
 	struct cell_info cell;
 	int heard;                 /* 1: SI 3, 2: SI 13 */
 	int tries;
+	int proved, unproved, challenges; /* of this attach: the network has shown that it knows our key; has failed to; has tried */
+	int64_t up_ms;
 	uint16_t nu_up, nu_down;
 	int nu_known;
 	uint8_t sent[NAS_MAX];
@@ -102,6 +110,8 @@ static void send_nas(struct modem *m, struct bytes nas)
 
 static void repeat(void *arg);
 
+static void unsayable(void *arg);
+
 /* Sends, and again while no answer comes, if one is waited for. */
 static void say(struct modem *m, const struct nas *n, int wait)
 {
@@ -109,8 +119,10 @@ static void say(struct modem *m, const struct nas *n, int wait)
 
 	timer_stop(m->timer);
 	m->timer = NULL;
-	if (nas_write(n, 0, m->sent, sizeof(m->sent), &len))
+	if (nas_write(n, 0, m->sent, sizeof(m->sent), &len)) {
+		m->timer = timer_after(m->loop, 0, unsayable, m);
 		return;
+	}
 	m->sent_n = len;
 	send_nas(m, BYTES(m->sent, len));
 	m->tries = 0;
@@ -126,8 +138,16 @@ static void give_up(struct modem *m, const char *why)
 	step(m, "network %s: %s", *f->plmn ? f->plmn : "?", why);
 	timer_stop(m->timer);
 	m->timer = NULL;
-	m->now++;
+	f->look = LOOK_DONE;
 	next_frequency(m);
+}
+
+static void unsayable(void *arg)
+{
+	struct modem *m = arg;
+
+	m->timer = NULL;
+	give_up(m, "what our order or USIM says cannot be sent");
 }
 
 static void repeat(void *arg)
@@ -151,6 +171,7 @@ static void listen_again(void *arg)
 
 	m->timer = NULL;
 	if (++m->tries >= TUNE_TRIES) {
+		m->frequency[m->now].silent = 1;
 		give_up(m, "nothing is heard");
 		return;
 	}
@@ -170,10 +191,25 @@ static void all_failed(struct modem *m)
 	m->events.failed(ERR_UNAVAILABLE, text, m->arg);
 }
 
+/* The most wanted of those heard, once nothing better can be found: home at once, else when all were listened to that are not known silent. */
+static size_t choose(const struct modem *m)
+{
+	size_t best = m->n;
+
+	for (size_t i = 0; i < m->n; i++)
+		if (m->frequency[i].look == LOOK_HEARD && (best == m->n || m->frequency[i].rank < m->frequency[best].rank))
+			best = i;
+	if (best < m->n && !m->frequency[best].rank)
+		return best;
+	for (size_t i = 0; i < m->n; i++)
+		if (m->frequency[i].look == LOOK_NEW && (best == m->n || !m->frequency[i].silent))
+			return i;
+	return best;
+}
+
 static void next_frequency(struct modem *m)
 {
-	while (m->now < m->n && m->frequency[m->now].forbidden_until > clock_mono_ms())
-		m->now++;
+	m->now = choose(m);
 	if (m->now >= m->n) {
 		all_failed(m);
 		return;
@@ -210,6 +246,7 @@ static void attach(struct modem *m)
 		q.id[digits++] = (char)('0' + d);
 	}
 	m->state = ATTACHING;
+	m->proved = m->unproved = m->challenges = 0;
 	m->last_answer_n = 0;
 	say(m, &q, 1);
 }
@@ -227,11 +264,17 @@ static void heard(struct modem *m, struct bytes si)
 	timer_stop(m->timer);
 	m->timer = NULL;
 	snprintf(f->plmn, sizeof(f->plmn), "%s", m->cell.plmn);
-	step(m, "heard network %s%s", m->cell.plmn, "");
+	f->silent = 0;
+	f->rank = tre_rank(m->tre, m->slot, m->cell.plmn);
+	if (f->look == LOOK_NEW)
+		step(m, "heard network %s%s", m->cell.plmn, "");
+	f->look = LOOK_HEARD;
 	if (m->cell.barred)
 		give_up(m, "its cell is barred");
-	else if (tre_rank(m->tre, m->slot, m->cell.plmn) < 0)
+	else if (f->rank < 0)
 		give_up(m, m->slot < SLOT_USIM ? "is not on the order's list of allowed networks" : "is forbidden by the USIM");
+	else if (choose(m) != m->now)
+		next_frequency(m);
 	else
 		attach(m);
 }
@@ -256,13 +299,23 @@ static int is_passing(int cause)
 	return cause == 17 || cause == 22 || cause == 26 || cause == 34 || cause == 38;
 }
 
+/* All causes are unprotected: none is for ever. */
+static void avoid(struct modem *m, int64_t ms)
+{
+	struct frequency *f = m->frequency + m->now;
+
+	ms <<= f->refusals < 10 ? f->refusals : 10;
+	f->refusals++;
+	f->forbidden_until = clock_mono_ms() + (ms < REFUSED_MOST_MS ? ms : REFUSED_MOST_MS);
+}
+
 static void refused(struct modem *m, int cause, const char *what)
 {
 	char why[96];
 
 	snprintf(why, sizeof(why), "%s: %s (cause %d)", what, gmm_cause_text(cause), cause);
 	if (!is_passing(cause))
-		m->frequency[m->now].forbidden_until = clock_mono_ms() + FORBIDDEN_MS;
+		avoid(m, REFUSED_MS);
 	give_up(m, why);
 }
 
@@ -298,7 +351,12 @@ static void on_auth_request(struct modem *m, const struct nas *q)
 
 	if (m->state != ATTACHING)
 		return;
+	if (m->unproved >= UNPROVED || ++m->challenges > CHALLENGES) { /* TS 24.008 4.7.7.6.1: as if its cell were barred */
+		refused(m, CAUSE_MAC_FAILURE, "does not prove itself");
+		return;
+	}
 	if (!q->has_aka) { /* GSM authentication: a downgrade that we do not take */
+		m->unproved++;
 		a = (struct nas){ .type = GMM_AUTH_FAILURE, .cause = 23 };
 		say(m, &a, 1);
 		return;
@@ -313,16 +371,19 @@ static void on_auth_request(struct modem *m, const struct nas *q)
 	if (tre_apdu(m->tre, m->slot, BYTES_OF(apdu), answer, &n) || n < 2) {
 		give_up(m, "the USIM does not answer");
 	} else if (answer[0] == 0xdb && n > 12) {
+		m->proved = 1;
 		a.res_n = 8;
 		memcpy(a.res, answer + 2, 8);
 		snprintf(a.id, sizeof(a.id), "3534900698733101"); /* IMEISV, test range (TS 23.003 6.2.2) */
 		answer_keep(m, q, &a);
 	} else if (answer[0] == 0xdc) {
+		m->unproved++;
 		a = (struct nas){ .type = GMM_AUTH_FAILURE, .cause = CAUSE_SYNCH_FAILURE, .has_auts = 1 };
 		memcpy(a.auts, answer + 2, 14);
 		step(m, "our sequence number is ahead of %s: resynchronising%s", m->cell.plmn, "");
 		answer_keep(m, q, &a);
 	} else {
+		m->unproved++;
 		a = (struct nas){ .type = GMM_AUTH_FAILURE, .cause = CAUSE_MAC_FAILURE };
 		step(m, "network %s does not prove that it knows our key%s", m->cell.plmn, "");
 		answer_keep(m, q, &a);
@@ -337,7 +398,9 @@ static void on_accept(struct modem *m, const struct nas *n)
 	(void)n;
 	if (m->state != ATTACHING && m->state != ACTIVATING && m->state != PDP_PAUSE)
 		return;
-	if (m->state == ATTACHING) {
+	if (m->state == ATTACHING && !m->proved) { /* AKA on every attach: anybody could say this */
+		refused(m, CAUSE_MAC_FAILURE, "takes us without proving itself");
+	} else if (m->state == ATTACHING) {
 		step(m, "attached in %s%s", m->cell.plmn, "");
 		say(m, &ok, 0);
 		m->tries = 0;
@@ -358,6 +421,7 @@ static void on_active(struct modem *m, const struct nas *n)
 	timer_stop(m->timer);
 	m->timer = NULL;
 	m->state = UP;
+	m->up_ms = clock_mono_ms();
 	snprintf(m->path.plmn, sizeof(m->path.plmn), "%s", n->user.plmn);
 	snprintf(m->path.proxy, sizeof(m->path.proxy), "%u.%u.%u.%u:%u", n->user.ipv4[0], n->user.ipv4[1], n->user.ipv4[2], n->user.ipv4[3], n->user.port);
 	if (b64url_of(BYTES_OF(n->user.token), m->path.token, sizeof(m->path.token)))
@@ -380,6 +444,13 @@ static void on_pdp_refused(struct modem *m, const struct nas *n)
 	}
 }
 
+/* What has served for a while is forgiven what it refused before. */
+static void steady(struct modem *m)
+{
+	if (m->state == UP && clock_mono_ms() - m->up_ms >= STEADY_MS)
+		m->frequency[m->now].refusals = 0;
+}
+
 static void on_detach(struct modem *m, const struct nas *n)
 {
 	struct nas ok = { .type = GMM_DETACH_ACCEPT };
@@ -387,6 +458,8 @@ static void on_detach(struct modem *m, const struct nas *n)
 
 	say(m, &ok, 0);
 	if (was_up) {
+		steady(m);
+		avoid(m, TROUBLE_MS); /* unprotected too: who does it again and again is tried after the others */
 		m->state = DOWN;
 		m->events.lost(gmm_cause_text(n->cause), m->arg);
 	} else if (m->state != DOWN) {
@@ -504,21 +577,24 @@ void modem_up(struct modem *m, int slot, const char *apn)
 	int64_t now = clock_mono_ms();
 	int others = 0;
 
-	m->slot = slot;
-	m->now = 0;
+	for (size_t i = 0; i < m->n; i++) {
+		struct frequency *f = m->frequency + i;
+
+		if (m->last_slot != slot) /* another identity: what refused the last one may take this one */
+			f->forbidden_until = f->refusals = 0;
+		others |= f->forbidden_until <= now;
+	}
+	/* a refusal only prefers the other networks: where there is none, how often it is tried is the caller's back-off */
+	for (size_t i = 0; i < m->n; i++) {
+		struct frequency *f = m->frequency + i;
+
+		f->look = others && f->forbidden_until > now ? LOOK_DONE : LOOK_NEW;
+		if (f->look == LOOK_NEW)
+			f->why[0] = 0;
+	}
+	m->slot = m->last_slot = slot;
 	memset(&m->path, 0, sizeof(m->path));
 	snprintf(m->apn, sizeof(m->apn), "%s", apn);
-	for (size_t i = 0; i < m->n; i++)
-		others |= m->frequency[i].forbidden_until <= now;
-	for (size_t i = 0; i < m->n; i++) {
-		/* another identity: what refused the last one may take this one; and a refusal only prefers the other networks: where
-		 * there is none, how often it is tried is the caller's back-off */
-		if (m->last_slot != slot || !others)
-			m->frequency[i].forbidden_until = 0;
-		if (m->frequency[i].forbidden_until <= now)
-			m->frequency[i].why[0] = 0;
-	}
-	m->last_slot = slot;
 	next_frequency(m);
 }
 
@@ -526,6 +602,7 @@ void modem_down(struct modem *m)
 {
 	struct nas q = { .type = GMM_DETACH_REQUEST, .detach_type = DETACH_GPRS, .power_off = 1 };
 
+	steady(m);
 	if (m->state == UP)
 		say(m, &q, 0);
 	timer_stop(m->timer);
