@@ -173,21 +173,6 @@ enum err cms_hash(struct bytes der, uint8_t out[32])
 	return EVP_Digest(der.p, der.n, out, NULL, EVP_sha256(), NULL) == 1 ? OK : ERR_CRYPTO;
 }
 
-/* A certificate that is its own DER; NULL otherwise. */
-static X509 *certificate(struct bytes der)
-{
-	const uint8_t *p = der.p;
-	X509 *c = d2i_X509(NULL, &p, (long)der.n);
-	uint8_t *again = NULL;
-	int n = c ? i2d_X509(c, &again) : -1, same = n > 0 && p == der.p + der.n && bytes_equal(BYTES(again, n), der);
-
-	OPENSSL_free(again);
-	if (same)
-		return c;
-	X509_free(c);
-	return NULL;
-}
-
 /* Is c the one that the signer's identifier names by issuer and serial number? */
 static int named(X509 *c, struct bytes sid)
 {
@@ -215,8 +200,8 @@ static enum err certificates(const struct shape *s, X509 **leaf, X509 **issuer)
 
 	if (memcmp(s->cert[0].p, s->cert[1].p, least) >= 0)
 		return ERR_FORMAT;
-	*leaf = certificate(s->cert[0]);
-	*issuer = certificate(s->cert[1]);
+	*leaf = cert_decode(s->cert[0]);
+	*issuer = cert_decode(s->cert[1]);
 	if (!*leaf || !*issuer)
 		return ERR_FORMAT;
 	if (!named(*leaf, s->sid))
