@@ -14,7 +14,7 @@
 #include "proto/est.h"
 #include "proto/json.h"
 
-enum { ROOM = 700, OUT = 8192, FLEET_MAX = 100000, BATCH = 100, NAME = 96 };
+enum { ROOM = 700, OUT = 8192, FLEET_MAX = 100000, BATCH = 100, BIND = BATCH / 4 /* an equipment has at most 4 PIMSIs */, NAME = 96 };
 
 struct fleet {
 	struct asker *asker;
@@ -96,6 +96,23 @@ static int file_text(const char *dir, const char *name, char *dst, size_t cap)
 	dst[n] = 0;
 	dst[strcspn(dst, "\n")] = 0;
 	return n > 0;
+}
+
+/* Adds a line, once. */
+static int file_line(const char *path, const char *line)
+{
+	char have[OUT] = "\n", want[128];
+	FILE *f = fopen(path, "ae+");
+	size_t n = f ? fread(have + 1, 1, sizeof(have) - 2, f) : 0;
+	int ok = f != NULL;
+
+	have[n + 1] = 0;
+	snprintf(want, sizeof(want), "\n%s\n", line);
+	if (f && !strstr(have, want))
+		ok = !fchmod(fileno(f), 0600) && fprintf(f, "%s\n", line) > 0 && !fflush(f) && !fsync(fileno(f));
+	if (f)
+		fclose(f);
+	return ok ? DONE : sorry("%s: %s", path, strerror(errno));
 }
 
 static int file_copy(const char *from, const char *to)
@@ -273,7 +290,7 @@ static json_t *pem_json(const char *dir, const char *name, int which)
 static int order_take(struct fleet *f, json_t *one)
 {
 	const char *equipment = json_string_value(json_object_get(one, "equipment"));
-	char dir[ROOM], path[ROOM + 16], name[NAME], out[OUT];
+	char dir[ROOM], path[ROOM + 16], name[NAME], out[OUT], line[64];
 	uint8_t der[8192];
 	size_t n = 0;
 
@@ -285,8 +302,9 @@ static int order_take(struct fleet *f, json_t *one)
 	snprintf(path, sizeof(path), "%s/order.der", dir);
 	if (file_write(path, BYTES(der, n)) || !door(f, "load-order", dir, path, out))
 		return FAILED;
-	snprintf(path, sizeof(path), "%s/pimsi", dir);
-	return file_write(path, bytes_text(out));
+	snprintf(path, sizeof(path), "%s/pimsi", dir); /* one line per PIMSI: an equipment may have several */
+	snprintf(line, sizeof(line), "%s %s", out, f->peer->party.id);
+	return file_line(path, line);
 }
 
 static int order_batch(struct fleet *f, const char *order, size_t from, size_t to)
@@ -352,23 +370,39 @@ static int bindings_answer(json_t *o)
 	return code;
 }
 
+/* A binding for every PIMSI that this registration operator issued to the equipment of the folder. */
+static int bindings_add(struct fleet *f, const char *name, json_t *list, FILE *labels)
+{
+	char dir[ROOM], path[ROOM + 8], id[NAME], label[64], hash[OUT], pimsi[32], by[64];
+	size_t before = json_array_size(list);
+	FILE *orders;
+
+	snprintf(dir, sizeof(dir), "%s/%s", f->dir, name);
+	snprintf(path, sizeof(path), "%s/pimsi", dir);
+	id_of(name, id);
+	orders = fopen(path, "re");
+	if (orders && file_text(dir, "label", label, sizeof(label)) && door(f, "hash", dir, NULL, hash))
+		while (fscanf(orders, "%31s %63s", pimsi, by) == 2)
+			if (!strcmp(by, f->peer->party.id))
+				json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "pimsi", pimsi, "equipment", id, "certificate", hash, "claim_key", label));
+	if (orders)
+		fclose(orders);
+	if (json_array_size(list) == before)
+		return sorry("%s: no PIMSI of %s or no label; run `usher factory enrol` and `usher factory order` first", dir, f->peer->party.id);
+	fprintf(labels, "%s,%s,%s\n", id, f->peer->party.id, label);
+	return DONE;
+}
+
 static int bind_batch(struct fleet *f, size_t from, size_t to, FILE *labels)
 {
 	json_t *list = json_array(), *o;
-	int code;
+	int code = DONE;
 
-	for (size_t i = from; i < to; i++) {
-		char dir[ROOM], id[NAME], pimsi[32], label[64], hash[OUT];
-
-		snprintf(dir, sizeof(dir), "%s/%s", f->dir, f->name[i]);
-		id_of(f->name[i], id);
-		if (!file_text(dir, "pimsi", pimsi, sizeof(pimsi)) || !file_text(dir, "label", label, sizeof(label))
-			|| !door(f, "hash", dir, NULL, hash)) {
-			json_decref(list);
-			return sorry("%s: no PIMSI or label; run `usher factory enrol` and `usher factory order` first", dir);
-		}
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "pimsi", pimsi, "equipment", id, "certificate", hash, "claim_key", label));
-		fprintf(labels, "%s,%s,%s\n", id, f->peer->party.id, label);
+	for (size_t i = from; i < to && !code; i++)
+		code = bindings_add(f, f->name[i], list, labels);
+	if (code) {
+		json_decref(list);
+		return code;
 	}
 	o = asker_json(f->asker, f->peer, "/v1/manufacture/bind", json_pack("{s:o}", "bindings", list), NULL);
 	code = o ? bindings_answer(o) : FAILED;
@@ -396,8 +430,8 @@ int factory_bind(struct words *w)
 		return fleet_close(&f, FAILED);
 	fchmod(fileno(labels), 0600);
 	fprintf(labels, "equipment,registration,claim_key\n");
-	for (size_t i = 0; i < f.n && !code; i += BATCH)
-		code = bind_batch(&f, i, i + BATCH < f.n ? i + BATCH : f.n, labels);
+	for (size_t i = 0; i < f.n && !code; i += BIND)
+		code = bind_batch(&f, i, i + BIND < f.n ? i + BIND : f.n, labels);
 	fclose(labels);
 	if (!code)
 		printf("%zu equipments bound; their labels are in %s\n", f.n, path);
