@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""I2 I3 R15: who speaks as a visited operator: vectors and limited access are for the networks known here, each for whom it holds."""
+import os, socket, ssl, sys
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
+from usher import World
+
+PIMSI = "901700000000001"
+
+
+def vectors(w, me, home, number):
+    try:
+        with w.network(me, home) as n:
+            return n.vectors(number)
+    except (AssertionError, OSError):
+        return "closed"
+
+
+def connect(w, me, home, number, target):
+    """CONNECT at the access gateway with the certificate of folder `me`: the answer's head and words."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    tls.load_cert_chain(w.path(me, "tls.pem"), w.path(me, "tls.key"))
+    host, port = dict(line.split() for line in open(w.path(home, "run/ports")))["access"].rsplit(":", 1)
+    with tls.wrap_socket(socket.create_connection((host, int(port)), 20)) as s:
+        s.sendall(f"CONNECT {target} HTTP/1.1\r\nUsher-Identity: {number}\r\n\r\n".encode())
+        said = b""
+        while b"\r\n\r\n" not in said or (b"Refused" in said and not said.endswith(b"}")):
+            got = s.recv(4096)
+            if not got:
+                break
+            said += got
+        return said.decode()
+
+
+with World() as w:
+    w.world(devices=1)
+    w.enrol("visited", "vis8", "001-77")  # a good certificate, and no peer of anybody
+    listens = lambda d, name: dict(line.split() for line in open(w.path(d, "run/ports")))[name]
+    discover, dlusim = listens("reg", "discover"), listens("dlusim", "equipment")
+    for home, number, target in (("reg", PIMSI, discover), ("hss", "262420000000001", dlusim)):
+        for stranger in ("vis8", "dm"):
+            assert vectors(w, stranger, home, number) == "closed", (stranger, home)
+            assert "is not a visited operator known here" in connect(w, stranger, home, number, target), (stranger, home)
+        assert "is not attached in network 001-01" in connect(w, "vis1", home, number, target), home
+    assert "403" in connect(w, "vis1", "hss", "262420000000001", discover)
+    with w.network("vis2", "reg") as n:
+        assert isinstance(n.vectors(PIMSI), list)
+        n.send(0x04, PIMSI)  # UpdateLocation: it is at 001-02 now
+        n.hear((0x10,))
+        assert "is not attached in network 001-01" in connect(w, "vis1", "reg", PIMSI, discover)
+        assert "limited access does not open 127.0.0.1:9" in connect(w, "vis2", "reg", PIMSI, "127.0.0.1:9")
+        assert connect(w, "vis2", "reg", PIMSI, discover).startswith("HTTP/1.1 200 ")
+        assert "400" in connect(w, "vis2", "reg", "x", discover)
+print("ok")
