@@ -50,16 +50,22 @@ class Tree:
         return p.stdout if p.returncode else None
 
     def red(self, test):
+        """What a failed test says, or None."""
         words, env = [os.path.join(self.build, "tests", test)], os.environ
         if test.startswith("fuzz-"):
             words.append(os.path.join(self.dir, "tests/fuzz/corpus", test[5:]))
         if test.endswith(".py"):
             words, env = ["python3", os.path.join(self.dir, test)], dict(os.environ, USHER_BUILD=self.build)
-        p = subprocess.Popen(words, cwd=self.dir, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        said = tempfile.TemporaryFile("w+", errors="replace")
+        p = subprocess.Popen(words, cwd=self.dir, env=env, stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            return p.wait(150 if test.endswith(".py") else 40) != 0
+            if p.wait(150 if test.endswith(".py") else 40) == 0:
+                return None
+            said.seek(0)
+            lines = [line.strip() for line in said if "Error" in line or line.startswith(("[  ERROR", "[   LINE", "[  FAILED"))]
+            return (lines[0] if lines else f"exit {p.returncode}")[:120]
         except subprocess.TimeoutExpired:
-            return True
+            return "no end"
         finally:
             try:
                 os.killpg(p.pid, 9)
@@ -80,8 +86,9 @@ def main(words):
     tree, killed, broken = Tree(), 0, []
     try:
         for test in sorted({e["test"] for e in chosen}):
-            if tree.build_for(test) or tree.red(test):
-                broken.append(f"{test} is red without any mutant")
+            why = tree.build_for(test) or tree.red(test)
+            if why:
+                broken.append(f"{test} is red without any mutant: {why[-600:]}")
         for e in chosen:
             path, start = os.path.join(tree.dir, e["file"]), time.time()
             whole = open(path).read()
@@ -92,7 +99,7 @@ def main(words):
             killed += bool(dead)
             if bad:
                 broken.append(f"{e['file']}: {e['words']}: {bad[-600:]}")
-            print(f"{'killed' if dead else 'ALIVE ' if not bad else 'BROKEN'} {time.time() - start:5.1f} s  {e['file']}: {e['words']}  ({e['test']})", flush=True)
+            print(f"{'killed' if dead else 'ALIVE ' if not bad else 'BROKEN'} {time.time() - start:5.1f} s  {e['file']}: {e['words']}  ({e['test']}{': ' + dead if dead else ''})", flush=True)
     finally:
         shutil.rmtree(tree.dir, ignore_errors=True)
     for b in broken:

@@ -42,8 +42,9 @@ with World() as w:
         status, line, body = answer(n, nonce, auts=base64.b64encode(bytes(14)).decode())
         assert status == 403 and "does not belong" in body, (status, body)
     assert w.sql("reg", "registration", "SELECT COUNT(*) FROM audit WHERE text LIKE '%resynchronised%'") == [(0,)]
-    # a number that is not issued, one that is bound to nobody, no credentials, other schemes
-    for status, line, body in (ask(w, **dict(first(1), username="901700000000099")), ask(w, **dict(first(1), username="262420000000001"))):
+    # a blocked one, one that is not issued, one that is bound to nobody, no credentials, other schemes
+    w.usher("pimsi", "block", "901700000000002")
+    for status, line, body in (ask(w, **first(2)), ask(w, **dict(first(1), username="901700000000099")), ask(w, **dict(first(1), username="262420000000001"))):
         assert status == 403 and not line, (status, body)
     assert ask(w)[0] == 401 and ask(w, username="x")[0] == 401
     assert w.sql("reg", "registration", "SELECT COUNT(*) FROM route WHERE discovered = 1") == [(0,)]

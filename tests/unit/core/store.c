@@ -208,6 +208,12 @@ static enum err rolls_back(struct tx *tx, void *arg)
 	return ERR_IO;
 }
 
+static enum err rolls_back_unnoticed(struct tx *tx, void *arg)
+{
+	(void)rolls_back(tx, arg);
+	return OK;
+}
+
 static void a_transaction_that_is_gone(void **state)
 {
 	struct store *s = opened(NULL);
@@ -215,6 +221,7 @@ static void a_transaction_that_is_gone(void **state)
 
 	(void)state;
 	assert_int_equal(run(s, rolls_back, NULL), ERR_IO);
+	assert_int_equal(run(s, rolls_back_unnoticed, NULL), ERR_IO);
 	assert_int_equal(run(s, change, NULL), OK);
 	assert_int_equal(run(s, look, &seen), OK);
 	assert_int_equal(seen.audits, 1);
