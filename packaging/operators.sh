@@ -57,7 +57,7 @@ operators_start() { # numbers in each operator's pool
 	enrol registration reg0 901-70 --set "allowed=[001-01, 001-02]"
 	enrol registration reg1 901-71 --set "allowed=[001-01, 001-02]"
 	for n in 0 1; do
-		enrol hss "hss$n" "262-4$n" --set "open=[$(at dlusim$n equipment)]"
+		enrol hss "hss$n" "262-4$n" --set "open=[$(at dlusim$n equipment), $(at dm equipment)]"
 		enrol dlusim "dlusim$n" "dlusim$n.example" --set "operator=262-4$n" --set dm=dm.example --set attestation=pki.example
 	done
 	enrol dm dm dm.example

@@ -6,12 +6,32 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static const char *const kind_names[SYNC_KINDS] = { "Alert", "Replace", "Add", "Get", "Exec", "Delete", "Status", "Results", "Sequence", "Atomic" };
 
-const char *syncml_kind_name(enum sync_kind k)
+const char *syncml_name(const struct sync_command *c)
 {
-	return kind_names[k];
+	return c->kind == SYNC_OTHER ? c->cmd : kind_names[c->kind];
+}
+
+int syncml_type(const char *t)
+{
+	static const char *const types[] = { SYNCML_TYPE, "application/vnd.syncml+xml" };
+	size_t n = t ? strcspn(t, "; \t") : 0;
+
+	for (int i = 0; i < 2; i++)
+		if (n == strlen(types[i]) && !strncasecmp(t, types[i], n))
+			return 1;
+	return 0;
+}
+
+const struct sync_command *syncml_header_status(const struct syncml *m)
+{
+	for (int i = 0; i < m->commands; i++)
+		if (m->command[i].kind == SYNC_STATUS && !strcmp(m->command[i].cmd, "SyncHdr"))
+			return m->command + i;
+	return NULL;
 }
 
 const char *syncml_keep(struct syncml *m, struct bytes text)
@@ -41,6 +61,7 @@ static const struct {
 	{ "SessionID", "SyncHdr", "", M(session) }, { "MsgID", "SyncHdr", "", M(msg_id) }, { "LocURI", "Target", "SyncHdr", M(target) },
 	{ "LocURI", "Source", "SyncHdr", M(source) }, { "LocName", "Source", "SyncHdr", M(source_name) }, { "RespURI", "SyncHdr", "", M(resp_uri) },
 	{ "MaxMsgSize", "Meta", "SyncHdr", M(max_msg) },
+	{ "ResultCode", "Data", "Item", I(data) }, /* a result not escaped */
 	{ "LocURI", "Target", "Item", I(target) }, { "LocURI", "Source", "Item", I(source) }, { "Data", "Item", "", I(data) },
 	{ "Type", "Meta", "Item", I(type) }, { "Format", "Meta", "Item", I(format) }, { "Mark", "Meta", "Item", I(mark) },
 	{ "Type", "Meta", "Chal", C(chal_type) }, { "Format", "Meta", "Chal", C(chal_format) }, { "NextNonce", "Meta", "Chal", C(next_nonce) },
@@ -58,7 +79,7 @@ struct reader {
 	size_t text;              /* where the present element's text begins in the arena */
 	int collecting;
 	enum err bad;
-	int saw_body, version_bad;
+	int saw_body, versions;   /* VerDTD and VerProto seen right: 3 */
 };
 
 static void stop(struct reader *r, enum err e)
@@ -86,21 +107,43 @@ static struct sync_command *command_now(struct syncml *m)
 	return m->commands ? m->command + m->commands - 1 : NULL;
 }
 
+/* Is the element n levels up the command that we are in? */
+static int in_command(const struct reader *r, int n)
+{
+	const struct sync_command *c = command_now(r->m);
+
+	return kind_of(up(r, n)) >= 0 || (c && c->kind == SYNC_OTHER && !strcmp(up(r, n), c->cmd));
+}
+
+/* What may stand beside commands: in the body Final, in a Sequence or Atomic its own fields. */
+static int is_command(const struct reader *r, const char *name)
+{
+	static const char *const fields[] = { "CmdID", "NoResp", "Meta" };
+	int inside = !strcmp(up(r, 0), "Sequence") || !strcmp(up(r, 0), "Atomic");
+
+	for (int i = 0; i < 3 && inside; i++)
+		if (!strcmp(name, fields[i]))
+			return 0;
+	return inside || (!strcmp(up(r, 0), "SyncBody") && strcmp(name, "Final"));
+}
+
 static void blank_command(struct sync_command *c, enum sync_kind kind)
 {
 	*c = (struct sync_command){ .kind = kind, .cmd_id = "", .data = "", .correlator = "", .msg_ref = "", .cmd_ref = "", .cmd = "", .target_ref = "",
 		.source_ref = "", .chal_type = "", .chal_format = "", .next_nonce = "", .type = "", .format = "", .mark = "" };
 }
 
-static void begin_command(struct reader *r, int kind)
+static void begin_command(struct reader *r, int kind, const char *name)
 {
 	struct syncml *m = r->m;
+	const char *kept = kind < 0 ? syncml_keep(m, bytes_text(name)) : "";
 
-	if (m->commands == SYNCML_COMMANDS) {
+	if (m->commands == SYNCML_COMMANDS || !kept) {
 		stop(r, ERR_LIMIT);
 		return;
 	}
-	blank_command(m->command + m->commands, (enum sync_kind)kind);
+	blank_command(m->command + m->commands, kind < 0 ? SYNC_OTHER : (enum sync_kind)kind);
+	m->command[m->commands].cmd = kept;
 	m->command[m->commands++].in_sequence = r->in_sequence;
 	if (kind == SYNC_SEQUENCE || kind == SYNC_ATOMIC) {
 		if (r->in_sequence)
@@ -117,7 +160,7 @@ static void begin_item(struct reader *r)
 		stop(r, ERR_LIMIT);
 		return;
 	}
-	c->item[c->items++] = (struct sync_item){ "", "", "", "", "", "" };
+	c->item[c->items++] = (struct sync_item){ "", "", "", "", "", "", 0 };
 }
 
 static const char *local(const char *name)
@@ -130,7 +173,7 @@ static const char *local(const char *name)
 static void XMLCALL element_begins(void *arg, const XML_Char *name, const XML_Char **attributes)
 {
 	struct reader *r = arg;
-	int kind;
+	struct sync_command *c = command_now(r->m);
 
 	(void)attributes;
 	name = local(name);
@@ -138,16 +181,17 @@ static void XMLCALL element_begins(void *arg, const XML_Char *name, const XML_Ch
 		stop(r, ERR_LIMIT);
 		return;
 	}
-	kind = kind_of(name);
 	if (!r->depth && strcmp(name, "SyncML"))
 		stop(r, ERR_FORMAT);
-	else if (kind >= 0 && (!strcmp(up(r, 0), "SyncBody") || !strcmp(up(r, 0), "Sequence") || !strcmp(up(r, 0), "Atomic")))
-		begin_command(r, kind);
-	else if (!strcmp(name, "Item") && kind_of(up(r, 0)) >= 0)
+	else if (is_command(r, name))
+		begin_command(r, kind_of(name), name);
+	else if (!strcmp(name, "Item") && in_command(r, 0))
 		begin_item(r);
+	else if (!strcmp(name, "MoreData") && !strcmp(up(r, 0), "Item") && c && c->items)
+		c->item[c->items - 1].more = 1;
 	else if (!strcmp(name, "SyncBody"))
 		r->saw_body = 1;
-	else if (!strcmp(name, "Final"))
+	else if (!strcmp(name, "Final") && !strcmp(up(r, 0), "SyncBody"))
 		r->m->final = 1;
 	snprintf(r->path[r->depth++], sizeof(r->path[0]), "%s", name);
 	r->text = r->m->used;
@@ -187,11 +231,19 @@ static const char **place(struct reader *r, const char *name)
 			return NULL;
 		if (places[i].where == IN_ITEM)
 			return c->items ? (const char **)(void *)((char *)(c->item + c->items - 1) + places[i].offset) : NULL;
-		if (!*places[i].parent && kind_of(up(r, 1)) < 0)
+		if (!*places[i].parent && !in_command(r, 1))
 			continue;
 		return (const char **)(void *)((char *)c + places[i].offset);
 	}
 	return NULL;
+}
+
+/* Is the present element's text this? */
+static int says(const struct reader *r, const char *text)
+{
+	size_t n = strlen(text);
+
+	return r->m->used - r->text == n && !memcmp(r->m->arena + r->text, text, n);
 }
 
 static void XMLCALL element_ends(void *arg, const XML_Char *name)
@@ -201,8 +253,8 @@ static void XMLCALL element_ends(void *arg, const XML_Char *name)
 
 	name = local(name);
 	at = r->collecting ? place(r, name) : NULL;
-	if (r->collecting && !strcmp(name, "VerProto") && (r->m->used - r->text != 6 || memcmp(r->m->arena + r->text, "DM/1.2", 6)))
-		r->version_bad = 1;
+	if (r->collecting && !strcmp(up(r, 1), "SyncHdr"))
+		r->versions |= !strcmp(name, "VerDTD") && says(r, "1.2") ? 1 : !strcmp(name, "VerProto") && says(r, "DM/1.2") ? 2 : 0;
 	if (at) {
 		if (r->m->used + 1 > sizeof(r->m->arena)) {
 			stop(r, ERR_LIMIT);
@@ -233,6 +285,19 @@ static void blank_message(struct syncml *m)
 	m->used = 0;
 }
 
+/* What every message must have. */
+static enum err read_check(const struct reader *r)
+{
+	const struct syncml *m = r->m;
+
+	if (!r->saw_body || !*m->session || !*m->msg_id)
+		return ERR_MISSING;
+	for (int i = 0; i < m->commands; i++)
+		if (!*m->command[i].cmd_id && m->command[i].kind != SYNC_STATUS)
+			return ERR_MISSING; /* it could get no Status */
+	return r->versions == 3 ? OK : ERR_UNSUPPORTED;
+}
+
 enum err syncml_read(struct bytes in, struct syncml *m)
 {
 	struct reader r = { .m = m, .parser = XML_ParserCreate("UTF-8") };
@@ -254,9 +319,7 @@ enum err syncml_read(struct bytes in, struct syncml *m)
 	XML_ParserFree(r.parser);
 	if (r.bad)
 		e = r.bad;
-	if (!e && (!r.saw_body || !*m->session || !*m->msg_id))
-		e = ERR_MISSING;
-	return e ? e : r.version_bad ? ERR_UNSUPPORTED : OK;
+	return e ? e : read_check(&r);
 }
 
 /* --- building and writing --- */
@@ -295,7 +358,7 @@ struct sync_command *syncml_status(struct syncml *m, const struct syncml *of, co
 		return NULL;
 	s->msg_ref = of->msg_id;
 	s->cmd_ref = c ? c->cmd_id : "0";
-	s->cmd = c ? kind_names[c->kind] : "SyncHdr";
+	s->cmd = c ? syncml_name(c) : "SyncHdr";
 	s->data = code;
 	if (c && c->items) {
 		s->target_ref = c->item[0].target;
@@ -412,6 +475,8 @@ enum err syncml_write(const struct syncml *m, char *dst, size_t cap, size_t *n)
 			wr_printf(&w, "</%s>", open);
 			open = NULL;
 		}
+		if (m->command[i].kind == SYNC_OTHER)
+			continue;
 		command(&w, m->command + i);
 		if (m->command[i].kind == SYNC_SEQUENCE || m->command[i].kind == SYNC_ATOMIC)
 			open = kind_names[m->command[i].kind];
@@ -499,6 +564,21 @@ enum err dm_hmac_read(const char *line, char *user, size_t user_cap, char mac[DM
 }
 
 /* --- SCOMO --- */
+
+int scomo_code(enum err e)
+{
+	static const struct {
+		enum err e;
+		int code;
+	} codes[] = { { OK, SCOMO_OK }, { ERR_EXISTS, SCOMO_OK }, { ERR_NOMEM, SCOMO_NO_ROOM }, { ERR_LIMIT, SCOMO_NO_ROOM }, { ERR_AUTH, SCOMO_SIGNATURE },
+		{ ERR_UNSUPPORTED, SCOMO_ENVIRONMENT }, { ERR_REVOKED, SCOMO_REVOKED }, { ERR_DENIED, SCOMO_NOT_MINE }, { ERR_CONFLICT, SCOMO_OLD },
+		{ ERR_EXPIRED, SCOMO_OLD }, { ERR_FORMAT, SCOMO_NOT_OPEN }, { ERR_ORDER, SCOMO_NOT_OPEN } };
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++)
+		if (codes[i].e == e)
+			return codes[i].code;
+	return SCOMO_INSTALL_FAILED;
+}
 
 enum err scomo_result_write(int code, const char *id, char *dst, size_t cap)
 {

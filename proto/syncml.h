@@ -10,12 +10,14 @@
 enum { SYNCML_MAX = 64 * 1024, SYNCML_COMMANDS = 32, SYNCML_ITEMS = 8, SYNCML_DEPTH = 16, SYNCML_ELEMENTS = 1024 };
 #define SYNCML_TYPE "application/vnd.syncml.dm+xml"
 
-enum sync_kind { SYNC_ALERT, SYNC_REPLACE, SYNC_ADD, SYNC_GET, SYNC_EXEC, SYNC_DELETE, SYNC_STATUS, SYNC_RESULTS, SYNC_SEQUENCE, SYNC_ATOMIC, SYNC_KINDS };
+enum sync_kind { SYNC_ALERT, SYNC_REPLACE, SYNC_ADD, SYNC_GET, SYNC_EXEC, SYNC_DELETE, SYNC_STATUS, SYNC_RESULTS, SYNC_SEQUENCE, SYNC_ATOMIC, SYNC_KINDS,
+	SYNC_OTHER = SYNC_KINDS /* read only: an element that is no command of ours, its name in cmd; it gets its Status like any other */ };
 enum { ALERT_SERVER_INITIATED = 1200, ALERT_CLIENT_INITIATED = 1201, ALERT_NEXT_MESSAGE = 1222, ALERT_ABORT = 1223, ALERT_GENERIC = 1226 };
 
 /* Absent texts are "". */
 struct sync_item {
 	const char *source, *target, *type, *format, *mark, *data;
+	int more;                        /* MoreData: a chunk of a large object, which neither end of ours takes */
 };
 struct sync_command {
 	enum sync_kind kind;
@@ -34,7 +36,8 @@ struct syncml {
 	char arena[SYNCML_MAX];
 	size_t used;
 };
-/* ERR_FORMAT: not XML, a DTD, or no SyncML; ERR_LIMIT: size, depth, counts; ERR_UNSUPPORTED: another version. */
+/* ERR_FORMAT: not XML, a DTD, or no SyncML; ERR_LIMIT: size, depth, counts; ERR_MISSING: SessionID, MsgID, a CmdID;
+ * ERR_UNSUPPORTED: not VerDTD 1.2 and VerProto DM/1.2. */
 enum err syncml_read(struct bytes in, struct syncml *m) MUST_CHECK;
 enum err syncml_write(const struct syncml *m, char *dst, size_t cap, size_t *n) MUST_CHECK;
 /* Begins a message in m (zeroed); texts given later must outlive the writing. */
@@ -45,7 +48,12 @@ struct sync_command *syncml_add(struct syncml *m, enum sync_kind kind);
 struct sync_command *syncml_status(struct syncml *m, const struct syncml *of, const struct sync_command *c, const char *code);
 /* Copies text into m's arena; NULL: no room. */
 const char *syncml_keep(struct syncml *m, struct bytes text);
-const char *syncml_kind_name(enum sync_kind k);
+/* The element's name: "Alert", or what a command of another kind is called. */
+const char *syncml_name(const struct sync_command *c);
+/* 1: a Content-Type that carries SyncML XML, also without `.dm` and with parameters, as some clients write it. */
+int syncml_type(const char *content_type);
+/* The Status of a SyncHdr in m, or NULL. */
+const struct sync_command *syncml_header_status(const struct syncml *m);
 
 /* --- authentication: mac = B64(MD5(B64(MD5(user:password)) ":" nonce ":" B64(MD5(body)))), not RFC 2104 --- */
 enum { DM_MAC = 25, DM_HASH = 25, DM_LINE = 512 };
@@ -60,8 +68,11 @@ enum err dm_hmac_read(const char *line, char *user, size_t user_cap, char mac[DM
 #define SCOMO_DELIVERED "./SCM/Inventory/Delivered"
 #define SCOMO_DEPLOYED "./SCM/Inventory/Deployed"
 #define SCOMO_ALERT "urn:oma:at:scomo:1.0:OperationComplete"
-enum { SCOMO_OK = 1200, SCOMO_SIGNATURE = 1407, SCOMO_ACTIVATE_FAILED = 1409, SCOMO_REVOKED = 1450, SCOMO_NOT_MINE = 1452, SCOMO_OLD = 1453,
-	SCOMO_NOT_OPEN = 1454 };
+#define SCOMO_ALERT_OLD "org.openmobilealliance.dm.softwarecomponent.OperationComplete" /* of older clients */
+enum { SCOMO_OK = 1200, SCOMO_INSTALL_FAILED = 1405, SCOMO_NO_ROOM = 1406, SCOMO_SIGNATURE = 1407, SCOMO_ACTIVATE_FAILED = 1409, SCOMO_ENVIRONMENT = 1413,
+	SCOMO_REVOKED = 1450, SCOMO_NOT_MINE = 1452, SCOMO_OLD = 1453, SCOMO_NOT_OPEN = 1454 };
+/* What the tre says of a package, in SCOMO's words. */
+int scomo_code(enum err e);
 /* Data of the alert: `<ResultCode>n</ResultCode><Identifier>id</Identifier>`, or a plain number. */
 enum err scomo_result_write(int code, const char *id, char *dst, size_t cap) MUST_CHECK;
 enum err scomo_result_read(const char *data, int *code) MUST_CHECK;

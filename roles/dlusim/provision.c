@@ -20,18 +20,23 @@ struct handing {
 	struct why why;
 };
 
-static enum err answer_make(struct tx *tx, struct handing *h, const struct row *r)
+/* Our own trigger, which names the DM service that the job is for: it alone may ask for it, and end it. */
+static enum err trigger_of(struct handing *h, const struct row *r, struct trigger *t)
+{
+	enum err e = cms_open(OBJECT_TRIGGER, row_blob(r, 1), h->process->id, tls_roots(h->process->tls), (struct cert_time){ 0, 1 }, t, NULL, &h->why);
+
+	return !e && strcmp(t->dm, h->dm) ? fail(&h->why, ERR_DENIED, "job %s is for DM service %s", h->job, t->dm) : e;
+}
+
+static enum err answer_make(struct handing *h, const struct row *r)
 {
 	struct trigger t;
 	struct bytes package = row_blob(r, 2);
 	char client[DM_HASH], server[DM_HASH];
-	enum err e = cms_open(OBJECT_TRIGGER, row_blob(r, 1), h->process->id, tls_roots(h->process->tls), (struct cert_time){ clock_now(), 0 }, &t, NULL, &h->why);
+	enum err e = trigger_of(h, r, &t);
 
-	(void)tx;
 	if (!e && t.expiry < clock_now())
 		e = fail(&h->why, ERR_EXPIRED, "job %s has expired", h->job);
-	if (!e && strcmp(t.dm, h->dm))
-		e = fail(&h->why, ERR_DENIED, "job %s is for DM service %s", h->job, t.dm);
 	if (!e)
 		e = dm_hash(t.user, BYTES(t.client_secret.p, t.client_secret.n), client);
 	if (!e)
@@ -53,7 +58,7 @@ static enum err job_read(struct tx *tx, void *arg)
 
 	if (e)
 		return e == ERR_MISSING ? fail(&h->why, e, "there is no job %s, or it has ended", h->job) : e;
-	return answer_make(tx, h, r);
+	return answer_make(h, r);
 }
 
 /* The account's secrets die with its job (DESIGN 3, row 5). */
@@ -61,13 +66,17 @@ static enum err job_end(struct tx *tx, void *arg)
 {
 	struct handing *h = arg;
 	const struct row *r;
+	struct trigger t;
 	char equipment[EQUIPMENT_MAX];
-	enum err e = tx_get(tx, "SELECT equipment FROM verification WHERE job = :job AND job <> ''", WITH(B_TEXT("job", h->job)), &r);
+	enum err e = tx_get(tx, "SELECT equipment, trigger_der FROM verification WHERE job = :job AND job <> ''", WITH(B_TEXT("job", h->job)), &r);
 
 	if (e)
 		return e == ERR_MISSING ? OK : e; /* ended before */
 	row_copy(r, 0, equipment, sizeof(equipment));
-	e = tx_do(tx, "UPDATE verification SET trigger_der = :none, job = '' WHERE job = :job", WITH(B_BLOB("none", BYTES("", 0)), B_TEXT("job", h->job)));
+	e = trigger_of(h, r, &t);
+	secret_wipe(&t, sizeof(t));
+	if (!e)
+		e = tx_do(tx, "UPDATE verification SET trigger_der = :none, job = '' WHERE job = :job", WITH(B_BLOB("none", BYTES("", 0)), B_TEXT("job", h->job)));
 	return e ? e : tx_audit(tx, "provision", ABOUT({ "equipment", equipment }, { "job", h->job }), "DM service %s ended job %s of %s: %s", h->dm, h->job,
 		equipment, h->result);
 }

@@ -22,8 +22,8 @@ static const char tables[] =
 static const char *const upgrades[] = { tables, NULL };
 static const struct store_schema schema = { upgrades };
 static const struct metric metrics[] = {
-	[COUNT_SESSIONS] = { "usher_dm_messages_total", "SyncML messages with a right MAC.", 0 },
-	[COUNT_REFUSED] = { "usher_dm_refused_total", "SyncML messages refused.", 0 },
+	[COUNT_MESSAGES] = { "usher_dm_messages_total", "SyncML messages with a right MAC.", 0 },
+	[COUNT_REFUSED] = { "usher_dm_refused_total", "SyncML messages refused: no or a wrong MAC, no account.", 0 },
 	{ 0 },
 };
 static const char *const kinds[] = { "equipment", "job", "package", NULL };

@@ -9,18 +9,19 @@
 #include "core/secret.h"
 #include "roles/dm/dm.h"
 
-enum { NONCE = 16, ROUNDS = 3 };
+enum { NONCE = 16, NONCE_LEAST = 8 };
 
 struct message {
 	struct ask *ask;
 	struct process *process;
-	char user[ID_MAX + JOB_MAX], dlusim[ID_MAX], job[JOB_MAX], mac[DM_MAC], reply_mac[DM_MAC], next[32], id[8];
+	char user[ID_MAX + JOB_MAX], dlusim[ID_MAX], job[JOB_MAX];
+	char mac[DM_MAC], reply_mac[DM_MAC], next[96]; /* mac "": it came without credentials */
 	uint8_t *body;
 	size_t body_n;
 	struct syncml in, out;
 	char text[SYNCML_MAX + 4096];
 	size_t text_n;
-	int right;
+	int right, repeated;
 	struct why why;
 };
 
@@ -31,11 +32,12 @@ static void message_free(struct message *m)
 }
 
 /* Status of the SyncHdr with the nonce for the client's next message. */
-static enum err header_status(struct message *m, const char *code)
+static enum err header_status(struct message *m, const struct job *j, const char *code)
 {
 	struct sync_command *s = syncml_status(&m->out, &m->in, NULL, code);
+	enum err e = b64_of(BYTES(j->client_nonce.p, j->client_nonce.n), m->next, sizeof(m->next));
 
-	if (!s)
+	if (!s || e)
 		return ERR_LIMIT;
 	s->chal_type = "syncml:auth-MAC";
 	s->chal_format = "b64";
@@ -43,31 +45,32 @@ static enum err header_status(struct message *m, const char *code)
 	return OK;
 }
 
-/* 401 for the header and for each command: only Status, so that the client begins its package anew. */
-static enum err refuse_all(struct message *m)
+/*
+ * 401 (407 without credentials) for the header and for each command: only Status, so that the client begins its package anew. It
+ * changes nothing: the challenge is the nonce that we wait for, and nobody who cannot use it makes another client's stale.
+ */
+static enum err challenge(struct message *m, const struct job *j)
 {
-	enum err e = header_status(m, "401");
+	const char *code = *m->mac ? "401" : "407";
+	enum err e = header_status(m, j, code);
 
-	for (int i = 0; i < m->in.commands && !e; i++)
-		if (m->in.command[i].kind != SYNC_STATUS && !syncml_status(&m->out, &m->in, m->in.command + i, "401"))
+	for (int i = 0; i < m->in.commands && !e; i++) {
+		const struct sync_command *c = m->in.command + i;
+
+		if (c->kind != SYNC_STATUS && c->kind != SYNC_RESULTS && !syncml_status(&m->out, &m->in, c, code))
 			e = ERR_LIMIT;
+	}
 	return e;
 }
 
 /* The client's Status of our SyncHdr carries the nonce for our next message. */
 static void server_nonce_take(const struct syncml *in, struct job *j)
 {
-	uint8_t nonce[sizeof(j->server_nonce.p)];
-	size_t n = 0;
+	const struct sync_command *c = syncml_header_status(in);
+	struct nonce n = { .n = 0 };
 
-	for (int i = 0; i < in->commands; i++) {
-		const struct sync_command *c = in->command + i;
-
-		if (c->kind != SYNC_STATUS || !*c->next_nonce || b64_read(bytes_text(c->next_nonce), nonce, sizeof(nonce), &n) || n < 8)
-			continue;
-		memcpy(j->server_nonce.p, nonce, n);
-		j->server_nonce.n = n;
-	}
+	if (c && *c->next_nonce && !b64_read(bytes_text(c->next_nonce), n.p, sizeof(n.p), &n.n) && n.n >= NONCE_LEAST)
+		j->server_nonce = n;
 }
 
 static enum err mac_check(struct message *m, const struct job *j)
@@ -76,23 +79,61 @@ static enum err mac_check(struct message *m, const struct job *j)
 	enum err e = dm_mac(j->client_hash, BYTES(j->client_nonce.p, j->client_nonce.n), BYTES(m->body, m->body_n), right);
 
 	snprintf(source, sizeof(source), "urn:usher:equipment:%s", j->equipment);
-	m->right = !e && bytes_same(right, m->mac, DM_MAC - 1) && !strcmp(m->in.source, source);
+	m->right = !e && *m->mac && bytes_same(right, m->mac, DM_MAC - 1) && !strcmp(m->in.source, source);
 	return e;
 }
 
-static enum err new_nonce(struct message *m, struct job *j)
+/* The last message again, because our answer was lost: the answer that it had, and nothing twice. */
+static enum err repeat(struct tx *tx, struct message *m, const struct job *j)
 {
-	j->client_nonce.n = NONCE;
-	return secret_random(j->client_nonce.p, NONCE) ? ERR_CRYPTO : b64_of(BYTES(j->client_nonce.p, NONCE), m->next, sizeof(m->next));
+	const struct row *r;
+	struct bytes b;
+	enum err e = tx_get(tx, "SELECT reply FROM job WHERE user = :user", WITH(B_TEXT("user", m->user)), &r);
+
+	if (e)
+		return e;
+	b = row_blob(r, 0);
+	if (b.n > sizeof(m->text))
+		return ERR_LIMIT;
+	memcpy(m->text, b.p, b.n);
+	m->text_n = b.n;
+	memcpy(m->reply_mac, j->reply_mac, sizeof(m->reply_mac));
+	m->right = m->repeated = 1;
+	return OK;
+}
+
+static int is_repeated(const struct message *m, const struct job *j)
+{
+	int64_t msg = 0;
+
+	return *j->mac && *m->mac && !text_number(m->in.msg_id, 1, 99999, &msg) && msg == j->msg && bytes_same(m->mac, j->mac, DM_MAC - 1);
 }
 
 static enum err reply_write(struct message *m, const struct job *j)
 {
-	enum err e;
+	enum err e = syncml_write(&m->out, m->text, sizeof(m->text), &m->text_n);
 
-	m->out.final = 1;
-	e = syncml_write(&m->out, m->text, sizeof(m->text), &m->text_n);
 	return e ? e : dm_mac(j->server_hash, BYTES(j->server_nonce.p, j->server_nonce.n), BYTES(m->text, m->text_n), m->reply_mac);
+}
+
+/* Under the right MAC: the nonce is used, the job goes on, and the answer is kept. */
+static enum err message_step(struct tx *tx, struct message *m, struct job *j)
+{
+	enum err e = OK;
+
+	server_nonce_take(&m->in, j);
+	j->client_nonce.n = NONCE;
+	if (secret_random(j->client_nonce.p, NONCE))
+		e = ERR_CRYPTO;
+	if (!e)
+		e = header_status(m, j, "200");
+	if (!e)
+		e = session_step(tx, j, &m->in, &m->out);
+	if (!e)
+		e = reply_write(m, j);
+	memcpy(j->mac, m->mac, sizeof(j->mac));
+	memcpy(j->reply_mac, m->reply_mac, sizeof(j->reply_mac));
+	return e ? e : job_save(tx, j, BYTES(m->text, m->text_n));
 }
 
 static enum err message_take(struct tx *tx, void *arg)
@@ -103,28 +144,19 @@ static enum err message_take(struct tx *tx, void *arg)
 
 	if (e)
 		return e == ERR_MISSING ? fail(&m->why, e, "job %s is not here", m->job) : e;
-	if (j.expires < clock_now() || j.failures >= ROUNDS)
-		return fail(&m->why, ERR_EXPIRED, "the account of job %s is dead", m->job);
+	if (is_repeated(m, &j))
+		return repeat(tx, m, &j);
+	if (j.expires < clock_now() || !*j.client_hash)
+		return fail(&m->why, ERR_EXPIRED, "the account of job %s is dead: the job is %s", m->job, j.state);
 	e = mac_check(m, &j);
-	snprintf(m->id, sizeof(m->id), "%.7s", m->in.msg_id);
-	syncml_begin(&m->out, m->in.session, m->id, m->in.source, m->process->id);
-	if (!e)
-		e = new_nonce(m, &j);
 	if (e)
 		return e;
-	if (!m->right) {
-		j.failures++;
-		e = refuse_all(m);
-	} else {
-		j.failures = 0;
-		server_nonce_take(&m->in, &j);
-		e = header_status(m, "200");
-		if (!e)
-			e = job_step(tx, &j, &m->in, &m->out);
-	}
-	if (!e)
-		e = reply_write(m, &j);
-	return e ? e : job_save(tx, &j);
+	syncml_begin(&m->out, m->in.session, m->in.msg_id, m->in.source, m->process->id);
+	m->out.final = 1;
+	if (m->right)
+		return message_step(tx, m, &j);
+	e = challenge(m, &j);
+	return e ? e : reply_write(m, &j);
 }
 
 static void message_taken(void *arg, enum err e)
@@ -134,9 +166,9 @@ static void message_taken(void *arg, enum err e)
 
 	if (!e)
 		e = dm_hmac_write(m->process->id, m->reply_mac, line, sizeof(line));
-	desk_count(m->process->desk, e || !m->right ? COUNT_REFUSED : COUNT_SESSIONS, 1);
+	desk_count(m->process->desk, e || !m->right ? COUNT_REFUSED : COUNT_MESSAGES, 1);
 	log_hop(e || !m->right ? LOG_WARN : LOG_INFO, "provision", "job=%s session=%s msg=%s result=%s mac=%s", m->job, m->in.session, m->in.msg_id, err_name(e),
-		m->right ? "right" : "wrong");
+		m->repeated ? "repeated" : m->right ? "right" : *m->mac ? "wrong" : "none");
 	if (e) {
 		ask_refuse(m->ask, e, "%s", m->why.text[0] ? m->why.text : "send the message again");
 	} else {
@@ -152,7 +184,7 @@ static void job_told(void *arg, const struct errand *e)
 {
 	struct message *m = arg;
 
-	if (e && (!strcmp(e->state, "ready") || !strcmp(e->state, "ended"))) {
+	if (e && (!strcmp(e->state, "ready") || !strcmp(e->state, "ended"))) { /* ended: its last answer may have been lost */
 		store_run(m->process->store, message_take, m, message_taken);
 		return;
 	}
@@ -199,16 +231,26 @@ static enum err user_split(struct message *m)
 	return e || !*m->dlusim || !*m->job ? ERR_FORMAT : OK;
 }
 
+/* Who it is, from the x-syncml-hmac header; without one the SyncHdr's LocName names the account, to be challenged. */
+static enum err user_read(struct message *m, const char *hmac)
+{
+	enum err e = hmac ? dm_hmac_read(hmac, m->user, sizeof(m->user), m->mac) : text_copy(m->user, sizeof(m->user), m->in.source_name);
+
+	if (!hmac)
+		m->mac[0] = 0;
+	return e ? e : user_split(m);
+}
+
 void provision_message(struct ask *a, void *process)
 {
 	struct message *m = calloc(1, sizeof(*m));
-	const char *h = ask_header(a, "x-syncml-hmac");
+	const char *type = ask_header(a, "Content-Type");
 	struct bytes body = ask_body(a);
 	enum err e = m ? OK : ERR_NOMEM;
 
-	if (!e && (!h || dm_hmac_read(h, m->user, sizeof(m->user), m->mac) || user_split(m))) {
+	if (!syncml_type(type)) {
 		free(m);
-		ask_refuse_as(a, 401, ERR_AUTH, "every message carries x-syncml-hmac: algorithm=MD5, username=\"<DLUSIM>/<job>\", mac=...");
+		ask_refuse_as(a, 415, ERR_UNSUPPORTED, "Content-Type `%.60s` is not served; send " SYNCML_TYPE, type ? type : "");
 		return;
 	}
 	if (!e)
@@ -217,12 +259,17 @@ void provision_message(struct ask *a, void *process)
 		e = ERR_NOMEM;
 	if (e) {
 		free(m);
-		ask_refuse(a, e, "the message is not SyncML of DM 1.2: it %s", err_text(e));
+		ask_refuse(a, e == ERR_MISSING ? ERR_FORMAT : e, "the message is not SyncML of DM 1.2: it has %s", err_text(e));
 		return;
 	}
 	memcpy(m->body, body.p, body.n);
 	m->body_n = body.n;
 	m->ask = a;
 	m->process = process;
+	if (user_read(m, ask_header(a, "x-syncml-hmac"))) {
+		message_free(m);
+		ask_refuse_as(a, 401, ERR_AUTH, "every message carries x-syncml-hmac: algorithm=MD5, username=\"<DLUSIM>/<job>\", mac=...");
+		return;
+	}
 	store_run(m->process->store, job_want, m, job_wanted);
 }

@@ -158,6 +158,7 @@ enum { FLEET_MAX = 20000, FREQUENCIES = 32 };
 
 struct conf {
 	struct conf_list frequency; /* of char[300] */
+	int64_t trial, ocsp_wait;   /* s */
 };
 static const struct conf_item frequency_item[] = {
 	{ NULL, CONF_ADDRESS, 0, 300, 0, 0, NULL, "a cell's host:port", 0, NULL, 0 },
@@ -165,6 +166,9 @@ static const struct conf_item frequency_item[] = {
 static const struct conf_item schema[] = {
 	{ "frequencies", CONF_LIST, CONF_AT(struct conf, frequency), 0, FREQUENCIES, NULL, "where to listen for networks, in order; never PLMNs", 0,
 		frequency_item, 300 },
+	{ "trial", CONF_SECONDS, CONF_AT(struct conf, trial), 10, 86400, "10m", "a trial of a new USIM that is not over then has failed", 0, NULL, 0 },
+	{ "ocsp_wait", CONF_SECONDS, CONF_AT(struct conf, ocsp_wait), 1, 600, "30s", "how long a DM session waits for OCSP; then the result is told later", 0,
+		NULL, 0 },
 	CONF_END,
 };
 
@@ -200,7 +204,8 @@ static enum err conf_find(const char *dir, struct conf *c, struct why *w)
 
 static enum err start(struct fleet *f, const char *dir, enum agent_goal until, struct why *w)
 {
-	struct agent_conf c = { f->loop, dir, (const char (*)[300])f->conf.frequency.item, f->conf.frequency.n, until, one_ended, f };
+	struct agent_conf c = { .loop = f->loop, .dir = dir, .frequency = (const char (*)[300])f->conf.frequency.item, .frequencies = f->conf.frequency.n,
+		.trial_ms = f->conf.trial * 1000, .ocsp_wait_ms = f->conf.ocsp_wait * 1000, .goal = until, .ended = one_ended, .arg = f };
 	enum err e = agent_open(&c, f->agent + f->n, w);
 
 	if (!e) {

@@ -21,7 +21,18 @@ with World() as w:
             assert "IMSI 26242000000000" in w.story("hss", "", "equipment", eq) and "is active" in w.story("hss", "", "equipment", eq)
             assert "is used, and will be retired" in w.story("registration", "", "equipment", eq)
             assert "is operative: the HSS and the registration operator have both taken its receipt" in w.story("dlusim", "", "equipment", eq)
+            # last, over the home bearer: a session of its own tells DM, and the job's secrets die
+            w.wait(eq + " has told DM", lambda: told(eq, "the session ends with result 1200") and "ended job" in w.story("dlusim", "", "equipment", eq), 20)
+            story = w.story("dm", "", "equipment", eq)
+            assert "says of the installation" in story and "says of the activation" in story and story.endswith(": 1200"), story
         assert fleet.wait(20) == 0
+        w.wait("the jobs end", lambda: w.sql("dm", "dm", "SELECT state, COUNT(*) FROM errand GROUP BY state") == [("ended", 3)], 20)
+        assert w.sql("dm", "dm", "SELECT state, client_hash, server_hash, LENGTH(package), LENGTH(client_nonce) FROM job GROUP BY 1, 2, 3, 4, 5") == [
+            ("active", "", "", 0, 0)]
+        assert w.sql("dlusim", "dlusim", "SELECT DISTINCT job, LENGTH(trigger_der) FROM verification") == [("", 0)]
+        # the second attach is part of the installation; the step's column is not overwritten by it
+        for e in w.journey("acme:000001"):
+            assert e["step"] != "attach" or "itself" not in e["text"], e
         assert w.sql("hss", "hss", "SELECT state, COUNT(*) FROM imsi WHERE state <> 'allocated' GROUP BY state") == [("active", 3)]
         assert w.sql("reg", "registration", "SELECT state, COUNT(*) FROM pimsi WHERE state <> 'free' GROUP BY state") == [("used", 3)]
         # the story, told by all roles in words that say whose turn it was; and every invariant over all databases

@@ -168,7 +168,7 @@ class World:
             known("visited", d, plmn)
         for (reg, r), (hss, h), (dlusim, id) in everybody:
             self.enrol("registration", reg, r, "--set", "allowed=[001-01, 001-02]")
-            self.enrol("hss", hss, h, "--set", f"open=[{at(dlusim, 'equipment')}]")
+            self.enrol("hss", hss, h, "--set", f"open=[{at(dlusim, 'equipment')}, {at('dm', 'equipment')}]")
             self.enrol("dlusim", dlusim, id, "--set", f"operator={h}", "--set", "dm=dm.example", "--set", "attestation=pki.example")
             for role, d, who in (("registration", reg, r), ("hss", hss, h), ("dlusim", dlusim, id)):
                 add(d, "staff", "alice")

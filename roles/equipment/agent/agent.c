@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The equipment's life from power-on: attach with the PIMSI, ask where to go; again with back-off, for ever. */
+/*
+ * The equipment's life from power-on: as itself if a USIM is committed, else a trial of the one that is installed, else with the
+ * PIMSI to ask where to go. Without service it alternates, again with back-off, for ever (DESIGN 4).
+ */
 #include "roles/equipment/agent/inside.h"
 
 #include <fcntl.h>
@@ -17,7 +20,7 @@
 #include "proto/digest.h"
 #include "proto/json.h"
 
-enum { BACKOFF_MS = 1000, BACKOFF_MOST_MS = 300000, DISCOVER_TRIES = 4 };
+enum { BACKOFF_MS = 1000, BACKOFF_MOST_MS = 300000, STEADY_MS = 60000, DISCOVER_TRIES = 4, SESSIONS = 5 };
 
 /* --- the journey, for people --- */
 
@@ -40,19 +43,13 @@ void agent_tell(struct agent *a, const char *what, const char *fmt, ...)
 	json_decref(o);
 }
 
-void agent_count(struct agent *a, const struct response *r)
-{
-	a->sent += r->sent;
-	a->received += r->received;
-	a->turns += r->turns;
-}
-
-void agent_reached(struct agent *a, enum agent_goal goal)
+int agent_reached(struct agent *a, enum agent_goal goal)
 {
 	if (a->conf.goal != goal || !a->conf.ended)
-		return;
+		return 0;
 	modem_down(a->modem);
 	a->conf.ended(a, a->conf.arg);
+	return 1;
 }
 
 void agent_carry(struct agent *a, struct bytes b)
@@ -64,52 +61,117 @@ void agent_carry(struct agent *a, struct bytes b)
 		memcpy(a->carried, b.p, b.n);
 }
 
-static void count_signalling(struct agent *a, const struct modem_path *p)
+/* --- one request, one timer --- */
+
+static void answered(void *arg, const struct response *r)
 {
-	a->sent += p->sent;
-	a->received += p->received;
-	a->turns += p->round_trips;
+	struct agent *a = arg;
+
+	a->call = NULL;
+	a->sent += r->sent;
+	a->received += r->received;
+	a->turns += r->turns;
+	if (!a->closing)
+		a->done(a->done_arg, r);
+}
+
+void agent_ask(struct agent *a, struct request *q, http_done done, void *arg)
+{
+	q->proxy = a->path.proxy;
+	q->proxy_bearer = a->path.token;
+	q->count = 1;
+	a->done = done;
+	a->done_arg = arg;
+	a->call = http_ask(a->http, q, answered, a);
+	if (!a->call)
+		agent_later(a, 0);
+}
+
+void agent_wait(struct agent *a, int64_t ms, void (*fn)(void *), void *arg)
+{
+	timer_stop(a->again);
+	a->again = timer_after(a->conf.loop, ms, fn, arg);
 }
 
 /* --- again, with back-off --- */
 
+int64_t agent_backoff(int64_t ms, int tries, int64_t most_ms)
+{
+	int64_t wait = tries > 20 || ms << tries > most_ms ? most_ms : ms << tries;
+	uint16_t jitter = 0;
+
+	(void)!RAND_bytes((unsigned char *)&jitter, sizeof(jitter));
+	return wait / 2 + wait / 2 * jitter / 65536;
+}
+
+/* From what the tre holds follows what comes next, and nothing else; away: the other slot's turn. */
 static void power_on(void *arg)
 {
 	struct agent *a = arg;
+	int away = a->away;
 
 	a->again = NULL;
-	a->home = 0;
+	a->away = 0;
+	http_forget(a->http); /* connections of the last bearer */
 	tls_time(a->tls, (struct cert_time){ tre_time(a->tre).now, 1 }); /* what has ended by then is not believed; what is newer may be */
-	if (tre_active(a->tre) >= 0) {
+	if (!away && tre_active(a->tre) >= 0) {
 		install_home(a);
-		return;
-	}
-	if (install_again(a)) {
+	} else if (!away && install_again(a)) {
 		install_begin(a);
-		return;
+	} else {
+		agent_tell(a, "attach", "looks for a network with PIMSI %s", a->order.pimsi);
+		agent_up(a, ON_PIMSI, a->slot, a->order.apn);
 	}
-	agent_tell(a, "attach", "looks for a network with PIMSI %s", a->order.pimsi);
-	modem_up(a->modem, a->slot, a->order.apn);
+}
+
+/* Whatever was under way on this bearer ends with it. */
+static void bearer_down(struct agent *a)
+{
+	if (a->call)
+		http_cancel(a->call);
+	a->call = NULL;
+	timer_stop(a->trial_over);
+	a->trial_over = NULL;
+	provision_end(a);
+	modem_down(a->modem);
 }
 
 void agent_later(struct agent *a, int64_t least_ms)
 {
-	int64_t wait = a->failures > 8 ? BACKOFF_MOST_MS : (int64_t)BACKOFF_MS << a->failures;
-	uint16_t jitter = 0;
+	int64_t wait = agent_backoff(BACKOFF_MS, a->failures, BACKOFF_MOST_MS);
 
 	if (a->closing)
 		return;
-	(void)!RAND_bytes((unsigned char *)&jitter, sizeof(jitter));
-	wait = wait > BACKOFF_MOST_MS ? BACKOFF_MOST_MS : wait;
-	wait = wait / 2 + wait / 2 * jitter / 65536;
 	a->failures++;
-	modem_down(a->modem);
-	http_forget(a->http);
-	/* the next PIMSI, if there are several: an equipment without service alternates */
+	bearer_down(a);
+	/* the next PIMSI, if there are several */
 	a->slot = (a->slot + 1) % tre_orders(a->tre);
 	(void)!tre_order(a->tre, a->slot, &a->order);
-	timer_stop(a->again);
-	a->again = timer_after(a->conf.loop, wait > least_ms ? wait : least_ms, power_on, a);
+	agent_wait(a, wait > least_ms ? wait : least_ms, power_on, a);
+}
+
+void agent_next(struct agent *a)
+{
+	if (a->closing)
+		return;
+	bearer_down(a);
+	agent_wait(a, 0, power_on, a);
+}
+
+static void trial_over(void *arg)
+{
+	struct agent *a = arg;
+
+	a->trial_over = NULL;
+	install_failed(a, "its time is over");
+}
+
+void agent_up(struct agent *a, enum bearer on, int slot, const char *apn)
+{
+	a->on = on;
+	if (on == ON_TRIAL)
+		a->trial_over = timer_after(a->conf.loop, a->conf.trial_ms, trial_over, a);
+	modem_up(a->modem, slot, apn);
 }
 
 /* --- discover --- */
@@ -132,11 +194,8 @@ static void routed(struct agent *a, const struct response *r)
 		agent_later(a, 0);
 		return;
 	}
-	a->failures = 0;
 	agent_tell(a, "discover", "is to go to DLUSIM service %s of operator %s at %s", a->route.dlusim, a->route.operator, a->route.dlusim_address);
-	if (a->conf.goal == GOAL_DISCOVERED)
-		agent_reached(a, GOAL_DISCOVERED);
-	else
+	if (!agent_reached(a, GOAL_DISCOVERED))
 		verify_begin(a, r->body);
 }
 
@@ -147,7 +206,6 @@ static void discovered(void *arg, const struct response *r)
 	char why[256];
 	int64_t retry = 0;
 
-	agent_count(a, r);
 	if (r->err) {
 		agent_tell(a, "discover", "registration operator %s cannot be asked: %s", a->order.registration, r->why.text);
 		agent_later(a, 0);
@@ -168,7 +226,7 @@ static void discover(struct agent *a, const char *realm, const char *nonce)
 {
 	char value[DIGEST_LINE], line[DIGEST_LINE + 32];
 	struct request q = { .method = "GET", .address = a->order.discover_address, .path = "/v1/discover", .peer_role = "registration",
-		.peer_id = a->order.registration, .header = { line }, .proxy = a->path.proxy, .proxy_bearer = a->path.token, .last = *nonce != 0, .count = 1 };
+		.peer_id = a->order.registration, .header = { line }, .last = *nonce != 0 };
 	struct why w = { "" };
 
 	if (tre_discover(a->tre, a->slot, realm, q.path, nonce, value, sizeof(value), &w)) {
@@ -177,29 +235,58 @@ static void discover(struct agent *a, const char *realm, const char *nonce)
 		return;
 	}
 	snprintf(line, sizeof(line), "Authorization: %s", value);
-	if (!http_ask(a->http, &q, discovered, a))
-		agent_later(a, 0);
+	agent_ask(a, &q, discovered, a);
+}
+
+void agent_discover(struct agent *a)
+{
+	a->challenges = 0;
+	discover(a, a->order.realm, "");
 }
 
 /* --- what the modem says --- */
+
+/* Limited access: what is under way goes on before anything is begun anew. */
+static void pimsi_up(struct agent *a)
+{
+	agent_tell(a, "attach", "has limited access through network %s", a->path.plmn);
+	if (tre_active(a->tre) >= 0) {
+		install_receipt(a);
+	} else if (install_again(a)) {
+		agent_later(a, 0); /* its USIM had no service; that is tried again before anything is verified anew */
+	} else if (a->account.stage == ACCOUNT_SEALED) {
+		install_check(a, a->conf.ocsp_wait_ms, provision_checked);
+	} else if (a->account.stage != ACCOUNT_NONE && a->sessions < SESSIONS) {
+		provision_begin(a, a->account.stage == ACCOUNT_OPEN ? "1200" : "1201");
+	} else if (!verify_again(a)) {
+		account_forget(a);
+		agent_discover(a);
+	}
+}
 
 static void up(const struct modem_path *p, void *arg)
 {
 	struct agent *a = arg;
 
 	a->path = *p;
-	count_signalling(a, p);
-	if (a->trial) {
+	a->up_at = clock_mono_ms();
+	a->sent += p->sent;
+	a->received += p->received;
+	a->turns += p->round_trips;
+	timer_stop(a->trial_over);
+	a->trial_over = NULL;
+	if (a->on == ON_TRIAL)
 		install_up(a);
-		return;
-	}
-	if (a->home) {
-		install_home_up(a);
-		return;
-	}
-	agent_tell(a, "attach", "has limited access through network %s", p->plmn);
-	a->challenges = 0;
-	discover(a, a->order.realm, "");
+	else if (a->on == ON_HOME)
+		install_receipt(a);
+	else
+		pimsi_up(a);
+}
+
+/* A second attach is part of the installation. */
+static const char *step(const struct agent *a)
+{
+	return a->on == ON_PIMSI ? "attach" : "install";
 }
 
 static void failed(enum err e, const char *why, void *arg)
@@ -207,23 +294,28 @@ static void failed(enum err e, const char *why, void *arg)
 	struct agent *a = arg;
 
 	(void)e;
-	if (a->trial) {
+	if (a->on == ON_TRIAL) {
 		install_failed(a, why);
 		return;
 	}
-	agent_tell(a, "attach", "has no network: %s", *why ? why : "none was tried");
+	a->away = a->on == ON_HOME;
+	agent_tell(a, step(a), "has no network: %s", *why ? why : "none was tried");
 	agent_later(a, 0);
 }
 
 static void lost(const char *why, void *arg)
 {
-	agent_tell(arg, "attach", "was detached: %s", why);
-	agent_later(arg, 0);
+	struct agent *a = arg;
+
+	if (clock_mono_ms() - a->up_at > STEADY_MS)
+		a->failures = 0;
+	agent_tell(a, step(a), "was detached: %s", why);
+	agent_later(a, 0);
 }
 
 static void modem_step(const char *what, void *arg)
 {
-	agent_tell(arg, "attach", "%s", what);
+	agent_tell(arg, step(arg), "%s", what);
 }
 
 /* --- opening --- */
@@ -258,6 +350,8 @@ enum err agent_open(const struct agent_conf *c, struct agent **out, struct why *
 	if (!e)
 		e = tre_order(a->tre, 0, &a->order) ? fail(w, ERR_MISSING, "%s: no order is loaded; `usher factory order` loads one", c->dir) : OK;
 	if (!e)
+		e = account_open(a, w);
+	if (!e)
 		e = roots_of(a, w);
 	if (!e)
 		e = http_open(c->loop, a->tls, "usher-equipment/" USHER_VERSION, &a->http);
@@ -282,9 +376,11 @@ void agent_close(struct agent *a)
 	http_close(a->http);
 	provision_end(a);
 	timer_stop(a->again);
+	timer_stop(a->trial_over);
 	modem_close(a->modem);
 	tls_close(a->tls);
 	tre_close(a->tre);
+	cell_close(a->kept);
 	free(a->carried);
 	if (a->journey >= 0)
 		close(a->journey);

@@ -15,6 +15,8 @@ struct agent_conf {
 	const char *dir;
 	const char (*frequency)[300];
 	size_t frequencies;
+	int64_t trial_ms;                           /* T: a trial that is not over then has failed (DESIGN 4) */
+	int64_t ocsp_wait_ms;                       /* how long a DM session waits for OCSP before it goes on without */
 	enum agent_goal goal;                       /* ended is called when it is reached */
 	void (*ended)(struct agent *a, void *arg);  /* may be NULL */
 	void *arg;
