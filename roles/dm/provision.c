@@ -259,7 +259,10 @@ void provision_message(struct ask *a, void *process)
 		e = ERR_NOMEM;
 	if (e) {
 		free(m);
-		ask_refuse(a, e == ERR_MISSING ? ERR_FORMAT : e, "the message is not SyncML of DM 1.2: it has %s", err_text(e));
+		if (e == ERR_MISSING)
+			ask_refuse(a, ERR_FORMAT, "the message has no SyncBody, SessionID, MsgID, or a command without CmdID");
+		else
+			ask_refuse(a, e, "the message is not SyncML of DM 1.2: it %s", err_text(e));
 		return;
 	}
 	memcpy(m->body, body.p, body.n);

@@ -253,7 +253,7 @@ static void pimsi_up(struct agent *a)
 	if (tre_active(a->tre) >= 0) {
 		install_receipt(a);
 	} else if (install_again(a)) {
-		agent_later(a, 0); /* its USIM had no service; that is tried again before anything is verified anew */
+		agent_next(a); /* its USIM had no service, and has waited; it is tried again before anything is verified anew */
 	} else if (a->account.stage == ACCOUNT_SEALED) {
 		install_check(a, a->conf.ocsp_wait_ms, provision_checked);
 	} else if (a->account.stage != ACCOUNT_NONE && a->sessions < SESSIONS) {

@@ -10,7 +10,7 @@
 #include "proto/json.h"
 #include "roles/equipment/agent/inside.h"
 
-enum { OCSP_RETRY_MS = 5000, RECEIPT_MS = 2000, RECEIPT_MOST_MS = 300000, RECEIPT_TIMEOUT_MS = 10000, UNREACHED = 4, TRIALS = 5, REPORT_MS = 2000,
+enum { OCSP_RETRY_MS = 5000, RECEIPT_MS = 2000, RECEIPT_MOST_MS = 300000, RECEIPT_TIMEOUT_MS = 10000, UNREACHED = 3, TRIALS = 5, REPORT_MS = 2000,
 	REPORT_MOST_MS = 3600000 };
 static const char home_apn[] = "m2m.home";
 
@@ -175,7 +175,7 @@ static void report(void *arg)
 static void settled(struct agent *a)
 {
 	if (a->on != ON_HOME) {
-		agent_later(a, 0);
+		agent_next(a);
 		return;
 	}
 	report_due(a, SCOMO_OK);
