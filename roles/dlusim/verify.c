@@ -273,6 +273,10 @@ static enum err trigger_read(struct tx *tx, void *arg)
 	if (v->found)
 		return OK;
 	der = row_blob(r, 0);
+	if (!der.n) {
+		v->found = fail(&v->why, ERR_EXPIRED, "the job of this answer has ended; begin with the discover answer");
+		return OK;
+	}
 	free(v->trigger);
 	v->trigger = malloc(der.n + 1);
 	if (!v->trigger)
@@ -288,7 +292,7 @@ static void trigger_ready(void *arg, enum err e)
 
 	e = e ? e : v->found;
 	if (e)
-		ask_refuse(v->ask, e, "the trigger is not there; send the answer again");
+		ask_refuse(v->ask, e, "%s", v->why.text[0] ? v->why.text : "the trigger is not there; send the answer again");
 	else
 		ask_reply(v->ask, 200, "application/cms", BYTES(v->trigger, v->trigger_n));
 	proving_free(v);
@@ -533,6 +537,7 @@ static enum err sealed(struct tx *tx, struct errand *e, const struct errand_even
 	secret_wipe(&t, sizeof(t));
 	OPENSSL_free(der);
 	free(package);
+	e->due = expires * 1000;
 	return err;
 }
 
@@ -541,6 +546,22 @@ static enum err not_answered(struct tx *tx, struct errand *e, const struct erran
 {
 	(void)tx, (void)e;
 	return fail(w, ERR_AGAIN, "the OCSP responder at %s refuses the request; it is asked again", event->peer);
+}
+
+/* Nobody came for the package while it could be installed: the job's secrets die with it (DESIGN 3, row 5). */
+static enum err expired(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
+{
+	const struct row *r;
+	char equipment[EQUIPMENT_MAX], job[JOB_MAX];
+	enum err err = tx_get(tx, "SELECT equipment, job FROM verification WHERE id = :id AND job <> ''", WITH(B_TEXT("id", e->id)), &r);
+
+	(void)event, (void)w;
+	if (err)
+		return err == ERR_MISSING ? OK : err; /* ended before */
+	row_copy(r, 0, equipment, sizeof(equipment));
+	row_copy(r, 1, job, sizeof(job));
+	err = tx_do(tx, "UPDATE verification SET trigger_der = :none, job = '' WHERE id = :id", WITH(B_BLOB("none", BYTES("", 0)), B_TEXT("id", e->id)));
+	return err ? err : tx_audit(tx, "provision", ABOUT({ "equipment", equipment }, { "job", job }), "job %s of %s has expired", job, equipment);
 }
 
 static enum err not_sealed(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
@@ -569,6 +590,7 @@ const struct errand_rule verify_rules[] = {
 	{ "asking", "ocsp.refused", NULL, not_answered, NULL, NULL },
 	{ "sealing", "seal.ok", "hss", sealed, "sealed", "refused" },
 	{ "sealing", "seal.refused", "hss", not_sealed, NULL, "refused" },
+	{ "sealed", "due", NULL, expired, "sealed", NULL },
 	{ 0 },
 };
 const char *const verify_settled[] = { "sealed", "refused", NULL };
