@@ -106,13 +106,13 @@ def post(address, body, headers, path="/v1/provision", certificate=None):
         lines = [f"POST {path} HTTP/1.1", f"Host: {address}", "Connection: close", f"Content-Length: {len(body)}"] + [f"{k}: {v}" for k, v in headers.items()]
         try:
             s.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:
             pass
         said = b""
         while True:
             try:
                 more = s.recv(65536)
-            except ConnectionResetError:
+            except OSError:
                 more = b""
             said += more
             head, _, rest = said.partition(b"\r\n\r\n")
