@@ -29,7 +29,8 @@ with World() as w:
     # --- nobody, and somebody else ---
     assert post(a.address, c.build(first(), msg=1).replace(b"<LocName>", b"<LocNone>").replace(b"</LocName>", b"</LocNone>"), {"Content-Type": syncml.TYPE})[0] == 401
     for user, why in (("nobody.example/" + a.job, b"nobody.example is not known here"), ("dlusim.home.example/0000", b"there is no job 0000")):
-        code, _, said = post(a.address, body, {"Content-Type": syncml.TYPE, "x-syncml-hmac": f'username="{user}", mac={syncml.mac(user, b"x", b"y", body)}'})
+        code, _, said = post(a.address, body, {"Content-Type": syncml.TYPE,
+                                               "x-syncml-hmac": f'username="{user}", mac={syncml.mac(user, b"x", b"y", body)}'})
         assert code == 403 and why in said, said
     # --- 407 without credentials, 401 with wrong ones: a Status for each command, nothing else, and nothing changes, however often ---
     for n in range(5):
