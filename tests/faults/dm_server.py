@@ -132,6 +132,11 @@ with World() as w:
                 16: "200", 17: "200", 18: "405", 19: "405"}
         assert {n: r.code(n) for n in want} == want and len(r.statuses) == 1 + len(want) and r.header == "200" and len(r.nonce) == 16, r.statuses
         assert not r.alerts and r.final
+        # its answer is lost: the very message again, in the same session
+        server.drop(r)
+        again = server.take()
+        assert again.octets == r.octets and again.asked.headers == r.asked.headers and again.msg == "3", again.octets
+        r = again
         # a package that is not whole: the next message is asked for, without Final; and an end in the middle
         server.reply(r, "", final=False)
         r = server.take()

@@ -321,3 +321,25 @@ class Network:
         if kind == 0x09:
             return dict(elements)[2][0]
         return [v[v.index(b"\x20\x10") + 2:][:16] for t, v in elements if t == 3]
+
+
+def second_home(w):
+    """Another home operator beside the first: 262-43, with a DLUSIM service of its own; DM and PKI are shared."""
+    at = lambda d, name: f"127.0.0.1:@../{d}/run/ports#{name}"
+    add = lambda *words: w.usher("peer", "add", *words)
+    w.enrol("hss", "hss2", "262-43", "--set", f"open=[{at('dlusim2', 'equipment')}, {at('dm', 'equipment')}]")
+    w.enrol("dlusim", "dlusim2", "dlusim.other.example", "--set", "operator=262-43", "--set", "dm=dm.example", "--set", "attestation=pki.example")
+    for d in ("hss2", "dlusim2"):
+        add(d, "staff", "alice")
+    add("reg", "dlusim", "dlusim.other.example")
+    add("hss2", "dlusim", "dlusim.other.example")
+    add("hss2", "visited", "001-01")
+    add("dlusim2", "registration", "901-70", "--address", at("reg", "peers"))
+    add("dlusim2", "hss", "262-43", "--address", at("hss2", "peers"))
+    add("dlusim2", "dm", "dm.example", "--address", at("dm", "equipment"))
+    add("dlusim2", "attestation", "pki.example", "--ocsp", at("pki", "ocsp"))
+    add("dm", "dlusim", "dlusim.other.example", "--address", at("dlusim2", "peers"))
+    add("vis1", "hss", "262-43", "--gsup", at("hss2", "gsup"), "--access", at("hss2", "access"), "--range", "26243")
+    add("alice", "hss", "262-43", "--address", at("hss2", "peers"))
+    add("alice", "dlusim", "dlusim.other.example", "--address", at("dlusim2", "peers"))
+    return ["hss2", "dlusim2"]

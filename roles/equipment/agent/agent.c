@@ -114,10 +114,10 @@ static void power_on(void *arg)
 	a->away = 0;
 	http_forget(a->http); /* connections of the last bearer */
 	tls_time(a->tls, (struct cert_time){ tre_time(a->tre).now, 1 }); /* what has ended by then is not believed; what is newer may be */
-	if (!away && tre_active(a->tre) >= 0) {
-		install_home(a);
-	} else if (!away && install_again(a)) {
+	if (!away && install_again(a)) {
 		install_begin(a);
+	} else if (!away && tre_active(a->tre) >= 0) {
+		install_home(a);
 	} else {
 		agent_tell(a, "attach", "looks for a network with PIMSI %s", a->order.pimsi);
 		agent_up(a, ON_PIMSI, a->slot, a->order.apn);
@@ -195,7 +195,7 @@ static void routed(struct agent *a, const struct response *r)
 		return;
 	}
 	agent_tell(a, "discover", "is to go to DLUSIM service %s of operator %s at %s", a->route.dlusim, a->route.operator, a->route.dlusim_address);
-	if (!agent_reached(a, GOAL_DISCOVERED))
+	if (!agent_reached(a, GOAL_DISCOVERED) && !install_rerouted(a))
 		verify_begin(a, r->body);
 }
 
@@ -250,7 +250,7 @@ void agent_discover(struct agent *a)
 static void pimsi_up(struct agent *a)
 {
 	agent_tell(a, "attach", "has limited access through network %s", a->path.plmn);
-	if (tre_active(a->tre) >= 0) {
+	if (install_owed(a)) {
 		install_receipt(a);
 	} else if (install_again(a)) {
 		agent_next(a); /* its USIM had no service, and has waited; it is tried again before anything is verified anew */
@@ -259,7 +259,8 @@ static void pimsi_up(struct agent *a)
 	} else if (a->account.stage != ACCOUNT_NONE && a->sessions < SESSIONS) {
 		provision_begin(a, a->account.stage == ACCOUNT_OPEN ? "1200" : "1201");
 	} else if (!verify_again(a)) {
-		account_forget(a);
+		if (tre_active(a->tre) < 0)
+			account_forget(a); /* a success is still to be told, and outlives this */
 		agent_discover(a);
 	}
 }

@@ -58,6 +58,7 @@ struct agent {
 	uint8_t *carried;                /* a signed object that is under way, to be sent again */
 	size_t carried_n;
 	int answering;                   /* what is carried is the answer */
+	int rerouted;                    /* the receipt goes where discover said, not where the USIM came from */
 	struct account account;
 	struct cell *kept;               /* where the account outlives a power cut */
 	struct session *session;         /* with the DM service, or NULL */
@@ -110,7 +111,9 @@ void install_failed(struct agent *a, const char *why);
 int install_again(const struct agent *a);
 void install_home(struct agent *a);
 /* On a bearer with the committed USIM, or with the PIMSI while the receipt is owed. */
+int install_owed(struct agent *a);
 void install_receipt(struct agent *a);
+int install_rerouted(struct agent *a);
 /* The session that was to bring the 1226 of the activation has ended. */
 void install_reported(struct agent *a);
 

@@ -5,6 +5,7 @@
  * acknowledged. A trial that fails goes back. The DM service hears of it last, and nothing waits for that.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "core/clock.h"
 #include "proto/json.h"
@@ -39,6 +40,12 @@ static void ocsp_answered(void *arg, const struct response *r)
 	enum err e = r->err || r->status != 200 ? ERR_UNAVAILABLE : tre_ocsp(a->tre, r->body, &w);
 	int64_t left = a->check.until - clock_mono_ms();
 
+	if (r->err == ERR_DENIED || r->err == ERR_LIMIT) { /* the way is closed: this bearer is gone, or used up */
+		agent_tell(a, "install", "cannot ask about its package: %s", r->why.text);
+		a->account.stage = ACCOUNT_SEALED;
+		agent_later(a, 0);
+		return;
+	}
 	if (!is_verdict(e)) {
 		if (!a->check.told++)
 			agent_tell(a, "install", "waits: the attestation provider does not say whether its package's signers are good");
@@ -134,7 +141,7 @@ void install_failed(struct agent *a, const char *why)
 /* An installed USIM is tried, again after a failure or a power cut, before anything is verified anew. */
 int install_again(const struct agent *a)
 {
-	return tre_active(a->tre) < 0 && tre_inactive(a->tre) && a->trials < TRIALS;
+	return tre_inactive(a->tre) && a->trials < TRIALS;
 }
 
 void install_up(struct agent *a)
@@ -188,7 +195,7 @@ static void settled(struct agent *a)
 void install_reported(struct agent *a)
 {
 	if (a->on == ON_PIMSI) {
-		if (a->account.stage == ACCOUNT_REPORT)
+		if (a->account.stage == ACCOUNT_REPORT || tre_active(a->tre) >= 0)
 			agent_later(a, 0);
 		else
 			agent_discover(a);
@@ -222,6 +229,10 @@ static void acknowledged(void *arg, const struct response *r)
 	if (r->err || r->status != 202)
 		agent_tell(a, "install", "its receipt is not acknowledged yet: %s", r->err ? r->why.text : w.text[0] ? w.text : why);
 	a->posts++;
+	if (r->err == ERR_DENIED && a->on == ON_PIMSI && !a->rerouted) {
+		agent_discover(a); /* limited access opens what the route names now */
+		return;
+	}
 	/* not reached over this bearer: over the other, in turn (DESIGN 4, two generals) */
 	if (r->err && (a->posts >= UNREACHED || r->err == ERR_DENIED || r->err == ERR_LIMIT)) {
 		a->away = a->on == ON_HOME;
@@ -251,21 +262,41 @@ static void post(void *arg)
 	OPENSSL_free(der);
 }
 
-void install_receipt(struct agent *a)
+int install_owed(struct agent *a)
 {
 	uint8_t *der = NULL;
 	size_t n = 0;
 	struct why w;
+	int owed = !tre_receipt(a->tre, &der, &n, &w);
 
-	if (tre_receipt(a->tre, &der, &n, &w)) {
-		if (a->on == ON_HOME)
-			agent_tell(a, "install", "is operative: attached as itself through network %s", a->path.plmn);
-		else
-			agent_tell(a, "attach", "owes nothing to anybody; it tries its own USIM again");
-		settled(a);
+	OPENSSL_free(der);
+	return owed;
+}
+
+void install_receipt(struct agent *a)
+{
+	a->posts = 0;
+	a->rerouted = 0;
+	if (install_owed(a)) {
+		(void)!tre_home(a->tre, &a->route);
+		post(a);
 		return;
 	}
-	OPENSSL_free(der);
-	a->posts = 0;
-	post(a);
+	agent_tell(a, "install", "is operative: attached as itself through network %s", a->path.plmn);
+	settled(a);
+}
+
+/* Its own USIM has no service, and the route leads to its own operator, by another way perhaps; 0: to another one. */
+int install_rerouted(struct agent *a)
+{
+	struct discover_answer home;
+
+	if (tre_home(a->tre, &home) || strcmp(home.operator, a->route.operator) || strcmp(home.dlusim, a->route.dlusim))
+		return 0;
+	a->rerouted = 1;
+	if (install_owed(a))
+		post(a);
+	else
+		agent_next(a);
+	return 1;
 }
