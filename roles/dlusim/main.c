@@ -37,7 +37,10 @@ static const struct errand_kind errands[] = {
 static const char tables[] =
 #include "dlusim.sql.h"
 	;
-static const char *const upgrades[] = { tables, NULL };
+static const char expiries[] =
+#include "dlusim.2.sql.h"
+	;
+static const char *const upgrades[] = { tables, expiries, NULL };
 static const struct store_schema schema = { upgrades };
 
 static const struct metric metrics[] = {

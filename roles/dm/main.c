@@ -19,7 +19,10 @@ static const struct errand_kind errands[] = {
 static const char tables[] =
 #include "dm.sql.h"
 	;
-static const char *const upgrades[] = { tables, NULL };
+static const char sessions[] =
+#include "dm.2.sql.h"
+	;
+static const char *const upgrades[] = { tables, sessions, NULL };
 static const struct store_schema schema = { upgrades };
 static const struct metric metrics[] = {
 	[COUNT_MESSAGES] = { "usher_dm_messages_total", "SyncML messages with a right MAC.", 0 },

@@ -111,14 +111,10 @@ with World() as w:
     w.enrol("dm", "dm2", "dm2.example")
     w.usher("peer", "add", "dlusim", "dm", "dm2.example", "--address", "127.0.0.1:1")
     os.kill(w.pids("dlusim")[0], signal.SIGKILL)  # it reads its peers when it starts
-    import json, re
-    dlusim = "127.0.0.1:" + re.search(r"^peers .*:(\d+)$", open(w.path("dlusim/run/ports")).read(), re.M).group(1)
-    as_dm2 = (w.path("dm2/tls.pem"), w.path("dm2/tls.key"))
-    ask = lambda path, o: post(dlusim, json.dumps(o).encode(), {"Content-Type": "application/json"}, path, as_dm2)
-    w.wait("the new peer is known", lambda: w.pids("dlusim") and ask("/v1/provision", {"job": "0"})[0] == 404, 20)
+    w.wait("the new peer is known", lambda: w.more().count(" is up") == len(w.dirs) + 3, 20)
     for path, o in (("/v1/provision", {"job": a.job}), ("/v1/provision/done", {"job": a.job, "result": "1200"})):
-        code, _, said = ask(path, o)
-        assert code == 403 and f"job {a.job} is for DM service dm.example".encode() in said, said
+        code, said = w.post("dm2", "dlusim", "peers", path, o)
+        assert code == 403 and said["why"] == f"job {a.job} is for DM service dm.example", said
     # --- the end: the secrets die, the last answer does not; whoever comes later is told ---
     octets = c.build(alert(1, 1201) + result(2, package, "Activate", 1200, a.job), session="105", msg=1)
     sent = c.headers(octets)

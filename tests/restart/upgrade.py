@@ -31,6 +31,16 @@ with World() as w:
         db.execute("UPDATE schema_version SET version = 2")
         db.commit()
         db.close()
+    # DM's and DLUSIM's: no sessions, and no end of a job that nobody came for
+    for role, changes in (("dm", [f"DROP COLUMN {c}" for c in ("session", "msg", "said", "mac", "reply", "reply_mac")] + ["ADD COLUMN failures BIGINT NOT NULL DEFAULT 0"]),
+                          ("dlusim", [])):
+        db = sqlite3.connect(w.path(role, role + ".db"))
+        for change in changes:
+            db.execute(f"ALTER TABLE job {change}")
+        db.execute("UPDATE errand SET due = 0")
+        db.execute("UPDATE schema_version SET version = 2")
+        db.commit()
+        db.close()
     # the same ports: equipments know the address of discover by their orders
     for d, text in ports.items():
         kept = open(w.path(d, "usher.yaml")).read()
@@ -41,6 +51,9 @@ with World() as w:
     said = w.usher("audit", *w.dirs)
     assert ", 0 broken" in said, said
     assert w.json("pimsi", "show", "901700000000001")["state"] == "used" and "100 left" not in w.usher("status")
+    for role, sql in (("dlusim", "SELECT COUNT(*) FROM errand e JOIN verification v ON v.id = e.id WHERE e.kind = 'verify' AND e.due = v.asked_at * 1000 + 30 * 86400000"),
+                      ("dm", "SELECT COUNT(*) FROM errand WHERE kind = 'job' AND state = 'ended'")):
+        assert w.sql(role, role, sql)[0][0] >= 1, role
     run("operate", 2)
     run("operate", 3)
     open(w.path("clock"), "w").write(str(73 * 3600))

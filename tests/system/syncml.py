@@ -95,15 +95,13 @@ class Read:
         return next((d for c, r, d in self.statuses if r == str(cmd_ref) and c != "SyncHdr"), None)
 
 
-def post(address, body, headers, path="/v1/provision", certificate=None):
+def post(address, body, headers):
     """POST over TLS; (status, headers, body); status 0: no answer."""
     c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     c.check_hostname, c.verify_mode = False, ssl.CERT_NONE
-    if certificate:
-        c.load_cert_chain(*certificate)
     host, port = address.rsplit(":", 1)
     with c.wrap_socket(socket.create_connection((host, int(port)), timeout=20)) as s:
-        lines = [f"POST {path} HTTP/1.1", f"Host: {address}", "Connection: close", f"Content-Length: {len(body)}"] + [f"{k}: {v}" for k, v in headers.items()]
+        lines = ["POST /v1/provision HTTP/1.1", f"Host: {address}", "Connection: close", f"Content-Length: {len(body)}"] + [f"{k}: {v}" for k, v in headers.items()]
         try:
             s.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
         except OSError:
