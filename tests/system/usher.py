@@ -149,12 +149,29 @@ class World:
 
     def world(self, devices=2, operators=1, pimsis=100, more=None):
         """more(world): makes further roles before all start; their folders."""
+        everybody = [self.operator(n) for n in range(operators)]
+        self.dirs = ["pki", *(d for parties in everybody for d, _ in parties), "dm", "vis1", "vis2", "vis9"]
+        self.fab = ("--as", "fab")
+        # ./check keeps each world that was founded, at rest; a test begins with a copy
+        kept = os.path.join(os.environ.get("USHER_WORLDS", ""), f"{operators}-{pimsis}") if "USHER_WORLDS" in os.environ and not more else ""
+        if os.path.exists(kept):
+            shutil.copytree(kept, self.dir, dirs_exist_ok=True)
+        else:
+            self.found(everybody, pimsis, more)
+        if kept and not os.path.exists(kept):
+            self.stop()
+            shutil.copytree(self.dir, kept, ignore=shutil.ignore_patterns("run"))
+        if not self.run:
+            self.start(*self.dirs)
+        if devices:
+            self.manufacture(devices)
+
+    def found(self, everybody, pimsis, more):
         at = lambda d, name: f"127.0.0.1:@../{d}/run/ports#{name}"
         add = lambda *words: self.usher("peer", "add", *words)
         known = lambda role, d, id: add("alice", role, id, "--address", at(d, "peers"))
         # 001-01 takes PIMSIs, 001-02 has no roaming agreement, 001-09 is not on the allowed list
         visited = (("vis1", "001-01"), ("vis2", "001-02"), ("vis9", "001-09"))
-        everybody = [self.operator(n) for n in range(operators)]
         self.attestation()
         self.enrol("factory", "fab", "acme")
         self.enrol("dm", "dm", "dm.example")
@@ -189,7 +206,6 @@ class World:
                 add(d, "hss", h, "--gsup", at(hss, "gsup"), "--access", at(hss, "access"), "--range", h.replace("-", ""))
                 if d != "vis2":
                     add(d, "registration", r, "--gsup", at(reg, "gsup"), "--access", at(reg, "access"), "--range", r.replace("-", ""))
-        self.dirs = ["pki", *(d for parties in everybody for d, _ in parties), "dm", *(d for d, _ in visited)]
         self.dirs += more(self) if more else []
         self.start(*self.dirs)
         for n, ((_, r), (_, h), (_, id)) in enumerate(everybody):
@@ -197,9 +213,6 @@ class World:
             self.usher("pool", "add", "hss", h, h.replace("-", "") + "0000000001", "100")
             with open(self.path("token" + str(n or "")), "w") as f:
                 f.write(self.usher("people", "add", id, "waterworks"))
-        self.fab = ("--as", "fab")
-        if devices:
-            self.manufacture(devices)
 
     def manufacture(self, devices, fleet="fleet", registration="901-70", first=1):
         self.usher(*self.fab, "factory", "enrol", fleet, "--maker", "acme", "--count", str(devices), "--first", str(first))
