@@ -39,7 +39,7 @@ with World() as w:
         released = lambda: w.sql("hss", "hss", "SELECT COUNT(*) FROM sealed")[0][0]
         one, two = evidence[1], evidence[2]
         status, said = seal(w, "dlusim", evidence[3])
-        assert status == 403 and "acme:000003 is not good" in said["why"], said
+        assert status == 403 and "the certificate of equipment acme:000003 is revoked" in said["why"], said
         for part in ("discover", "challenge", "answer", "ocsp"):
             status, said = seal(w, "dlusim", dict(one, **{part: two[part]}))
             assert status == 403, (part, said)
