@@ -353,6 +353,15 @@ struct bytes ask_body(const struct ask *a)
 	return BYTES(n ? evbuffer_pullup(b, -1) : NULL, n);
 }
 
+enum err ask_certificate(const struct ask *a, uint8_t hash[32])
+{
+	struct evhttp_connection *c = a->req ? evhttp_request_get_connection(a->req) : NULL;
+	SSL *ssl = c && a->server->tls ? bufferevent_openssl_get_ssl(evhttp_connection_get_bufferevent(c)) : NULL;
+	X509 *shown = ssl ? SSL_get0_peer_certificate(ssl) : NULL;
+
+	return shown ? cert_hash(shown, hash) : ERR_MISSING;
+}
+
 const struct party *ask_peer(const struct ask *a)
 {
 	return &a->peer;

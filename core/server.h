@@ -50,6 +50,7 @@ const char *ask_query(struct ask *a, const char *name);     /* decoded value or 
 const char *ask_header(const struct ask *a, const char *name); /* or NULL */
 struct bytes ask_body(const struct ask *a);
 const struct party *ask_peer(const struct ask *a);    /* role "" if no certificate was shown */
+enum err ask_certificate(const struct ask *a, uint8_t hash[32]) MUST_CHECK; /* SHA-256 of the one shown. ERR_MISSING: none */
 const char *ask_from(const struct ask *a);            /* remote "ip:port", for the log */
 /* The body as JSON object; NULL: a 400 has been answered and the ask is gone. Caller json_decref's. */
 json_t *ask_json(struct ask *a);

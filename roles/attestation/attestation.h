@@ -51,6 +51,7 @@ struct ca_issue {
 	enum cert_use use;
 	EVP_PKEY *key;
 	char invite[65];         /* hash of the invite that pays for it, "" if none */
+	char by[65];             /* else the hash of the certificate that asks: it must be ours, and good */
 	X509 *out;
 	struct why why;
 };

@@ -90,6 +90,16 @@ static enum err invite_look(struct tx *tx, struct ca_issue *i)
 		i->who.role, i->who.id) : e;
 }
 
+/* TLS asks nobody about revocation; here it is known, and a certificate that was taken from its holder gets no successor. */
+static enum err asker_look(struct tx *tx, struct ca_issue *i)
+{
+	const struct row *r;
+	enum err e = tx_get(tx, "SELECT 1 FROM certificate WHERE sha256 = :by AND revoked_at = 0", WITH(B_TEXT("by", i->by)), &r);
+
+	return e == ERR_MISSING ? fail(&i->why, ERR_REVOKED, "the certificate that asks for %s %s is revoked; staff invites anew by `usher ca invite`",
+		i->who.role, i->who.id) : e;
+}
+
 enum err ca_issue(struct tx *tx, void *arg)
 {
 	struct ca_issue *i = arg;
@@ -101,6 +111,8 @@ enum err ca_issue(struct tx *tx, void *arg)
 
 	if (*i->invite)
 		e = i->use == CERT_TLS ? invite_spend(tx, i) : invite_look(tx, i);
+	else
+		e = asker_look(tx, i);
 	if (!e)
 		e = cert_issue(&n, i->key, i->a->ca[ca].cert, i->a->ca[ca].key, &i->out);
 	return e ? e : row_write(tx, i->out, ca, &i->who, i->use, until);
@@ -189,7 +201,10 @@ static enum err revoke_write(struct tx *tx, void *arg)
 	struct revoke *v = arg;
 	json_t *found = json_array(), *pair;
 	size_t i;
-	enum err e = tx_each(tx, "SELECT serial, sha256 FROM certificate WHERE role = :role AND id = :id AND (:use = '' OR use = :use)"
+	enum err e;
+
+	json_array_clear(v->serials); /* a transaction may run twice */
+	e = tx_each(tx, "SELECT serial, sha256 FROM certificate WHERE role = :role AND id = :id AND (:use = '' OR use = :use)"
 		" AND revoked_at = 0 ORDER BY serial", WITH(B_TEXT("role", v->role), B_TEXT("id", v->id), B_TEXT("use", v->use)), serial_row, found);
 
 	json_array_foreach(found, i, pair) {

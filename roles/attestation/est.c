@@ -47,7 +47,7 @@ static int factory_may(const struct conf *conf, const struct party *asks, const 
 	for (size_t i = 0; i < conf->imei.n; i++) {
 		const struct imei_maker *m = (const struct imei_maker *)conf->imei.item + i;
 
-		if (!strcmp(m->maker, asks->id) && !strncmp(who->id, "imei:", 5) && strlen(who->id) == 20
+		if (!strcmp(m->maker, asks->id) && !strncmp(who->id, "imei:", 5) && text_digits(who->id + 5) == 15
 			&& !strncmp(who->id + 5, m->tac, strlen(m->tac)))
 			return 1;
 	}
@@ -90,8 +90,14 @@ static enum err allowed(struct ask *a, struct enroll *en, struct why *w)
 		return fail(w, ERR_DENIED, "an equipment has no TLS key");
 	if (*asks->role && !strcmp(asks->role, "factory") && !peers_find(p->peers, asks->role, asks->id))
 		return fail(w, ERR_DENIED, "factory %s is not a peer here; `usher peer add` makes it one", asks->id);
-	if (factory_may(p->conf, asks, who) || itself(asks, who) || invited(a, who, en->issue.invite))
+	if (invited(a, who, en->issue.invite))
 		return OK;
+	if (factory_may(p->conf, asks, who) || itself(asks, who)) {
+		uint8_t hash[32];
+		enum err e = ask_certificate(a, hash);
+
+		return e ? e : hex_of(BYTES_OF(hash), en->issue.by, sizeof(en->issue.by));
+	}
 	return fail(w, ERR_DENIED, "%s %s may not have a certificate for %s %s; a factory enrols its own maker's equipments, others need an invite",
 		*asks->role ? asks->role : "nobody", asks->id, who->role, who->id);
 }
