@@ -25,7 +25,7 @@ with World() as w:
         os.kill(pki, signal.SIGCONT)
         for n in (1, 2):
             w.wait("verified", lambda: told(f"acme:00000{n}", "has proved itself; its package waits at DM service dm.example"), 60)
-        w.wait("refused", lambda: told("acme:000003", "the certificate of equipment acme:000003 is revoked"), 60)
+        w.wait("refused", lambda: told("acme:000003", "(403): the certificate of equipment acme:000003 is revoked"), 60)
         assert w.sql("hss", "hss", "SELECT state, COUNT(*) FROM imsi WHERE state <> 'allocated' GROUP BY state ORDER BY state") == [("prepared", 1), ("released", 2)]
         assert [r[0] for r in w.sql("hss", "hss", "SELECT equipment FROM sealed ORDER BY equipment")] == ["acme:000001", "acme:000002"]
         # the package that DLUSIM carries is the one that the HSS sealed, and opens for neither of them (P3, R11)
