@@ -324,3 +324,29 @@ int text_digits(const char *text)
 		n++;
 	return text[n] == 0 ? n : 0;
 }
+
+size_t text_distance(const char *a, const char *b)
+{
+	size_t row[64], n = strlen(b), before, keep;
+
+	if (n >= 63 || strlen(a) >= 63)
+		return 99;
+	for (size_t j = 0; j <= n; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1]; i++) {
+		before = row[0];
+		row[0] = i;
+		for (size_t j = 1; j <= n; j++) {
+			size_t best = before + (a[i - 1] != b[j - 1]);
+
+			keep = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+			before = keep;
+		}
+	}
+	return row[n];
+}

@@ -192,40 +192,14 @@ static enum err scalar_set(struct place *p, const yaml_node_t *n, const struct c
 
 /* --- nearest name --- */
 
-static size_t distance(const char *a, const char *b)
-{
-	size_t row[64], n = strlen(b), before, keep;
-
-	if (n >= 63 || strlen(a) >= 63)
-		return 99;
-	for (size_t j = 0; j <= n; j++)
-		row[j] = j;
-	for (size_t i = 1; a[i - 1]; i++) {
-		before = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= n; j++) {
-			size_t best = before + (a[i - 1] != b[j - 1]);
-
-			keep = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-			before = keep;
-		}
-	}
-	return row[n];
-}
-
 static const char *nearest(const struct conf_item *schema, const char *key)
 {
 	const char *best = NULL;
 	size_t least = 4;
 
 	for (; schema->name; schema++)
-		if (distance(schema->name, key) < least) {
-			least = distance(schema->name, key);
+		if (text_distance(schema->name, key) < least) {
+			least = text_distance(schema->name, key);
 			best = schema->name;
 		}
 	return best;
@@ -441,6 +415,8 @@ static void example_items(const struct conf_item *it, int indent, FILE *out)
 			fprintf(out, "%*s%s:\n", indent, "", it->name);
 			example_items(it->sub, indent + 2, out);
 		} else if (it->type == CONF_LIST) {
+			for (const struct conf_item *one = it->sub; one->name; one++)
+				fprintf(out, "%*s# %s %s: ... (%s; %s)\n", indent + 2, "", one == it->sub ? "-" : " ", one->name, one->help, types[one->type].word);
 			fprintf(out, "%*s%s: []\n", indent, "", it->name);
 		} else if (it->def) {
 			fprintf(out, "%*s%s: %s\n", indent, "", it->name, *it->def ? it->def : "\"\"");
@@ -456,20 +432,42 @@ void conf_example(const struct conf_item *schema, const char *title, FILE *out)
 	example_items(schema, 0, out);
 }
 
+void man_text(const char *text, FILE *out)
+{
+	int begins = 1;
+
+	for (; *text; text++) {
+		if (begins && (*text == '.' || *text == '\''))
+			fputs("\\&", out);
+		if (*text == '-')
+			fputs("\\-", out);
+		else if (*text == '\\')
+			fputs("\\e", out);
+		else
+			fputc(*text, out);
+		begins = *text == '\n';
+	}
+}
+
 static void man_items(const struct conf_item *it, const char *before, FILE *out)
 {
-	char range[64], name[128];
-
 	for (; it->name; it++) {
+		char range[64], name[128], text[512];
+
 		snprintf(name, sizeof(name), "%s%s", before, it->name);
 		range_text(it, range, sizeof(range));
-		fprintf(out, ".TP\n.B %s\n%s. %s%s; ", name, it->help, types[it->type].word, range);
-		fprintf(out, "%s%s; %s.\n", it->def ? "default " : "must be given", it->def && *it->def ? it->def : it->def ? "empty" : "",
+		snprintf(text, sizeof(text), "%s. %s%s; %s%s; %s.", it->help, types[it->type].word, range,
+			it->def ? "default " : it->type == CONF_RECORD ? "its items follow" : "must be given", it->def && *it->def ? it->def : it->def ? "empty" : "",
 			it->live ? "read again at SIGHUP" : "needs a restart");
-		if (it->type == CONF_RECORD) {
+		fputs(".TP\n.B ", out);
+		man_text(name, out);
+		fputc('\n', out);
+		man_text(text, out);
+		fputc('\n', out);
+		if (it->sub && it->sub->name) {
 			char inner[160];
 
-			snprintf(inner, sizeof(inner), "%s.", name);
+			snprintf(inner, sizeof(inner), "%s%s.", name, it->type == CONF_LIST ? "[]" : "");
 			man_items(it->sub, inner, out);
 		}
 	}

@@ -56,8 +56,9 @@ void conf_free(const struct conf_item *schema, void *record);
 
 /* A complete commented example with every item, its default, range and help. */
 void conf_example(const struct conf_item *schema, const char *title, FILE *out);
-/* The same table as mdoc/man rows (.TP paragraphs). */
+/* The same table as rows of a man page (.TP paragraphs); and any text for one: hyphens kept, no line taken for a request. */
 void conf_man(const struct conf_item *schema, FILE *out);
+void man_text(const char *text, FILE *out);
 
 /* Splits host:port (also [v6]:port). Safe for a peer's text: it names no file, and a host has letters, digits, - . and _ only. */
 enum err conf_address(const char *text, char *host, size_t cap, uint16_t *port, struct why *w) MUST_CHECK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/process.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -41,14 +42,54 @@ static void usage(const struct role *r, FILE *out)
 		r->name, r->about, r->name, r->name, r->name, r->name, r->name, r->name, r->signs ? ", sign.key, sign.pem" : "", r->name);
 }
 
+static void man_metrics(const struct role *r)
+{
+	printf(".SH METRICS\nGET /metrics of the listener peers, for certificates of role staff:\n");
+	for (const struct metric *m = r->metrics; m && m->name; m++) {
+		printf(".TP\n.B %s\n", m->name);
+		man_text(m->help, stdout);
+		putchar('\n');
+	}
+	printf(".TP\n.B usher_commits_total\nGroups of transactions on disk.\n");
+}
+
+static void man_files(const struct role *r)
+{
+	printf(".SH FILES\nIn the folder DIR, which belongs to one user and nobody else:\n"
+		".TP\n.B usher.yaml\nthe configuration, see below\n"
+		".TP\n.B peers/ROLE_ID.yaml\nwho this role knows, see\n.BR usher.yaml (5)\n"
+		".TP\n.BR roots.pem \", \" tls.key \", \" tls.pem\nthe roots it trusts; its TLS key and certificate\n");
+	if (r->signs)
+		printf(".TP\n.BR sign.key \", \" sign.pem\nits signing key and certificate\n");
+	if (!strcmp(r->name, "attestation"))
+		printf(".TP\n.B ca/\nroots, issuing CAs and OCSP signers with their keys\n");
+	printf(".TP\n.B kek\nthe key that wraps every secret in the database: without it the database is worth nothing; keep a copy in another place\n"
+		".TP\n.B %s.db\nthe database (SQLite)\n"
+		".TP\n.BR run/ports \", \" run/log\nthe ports that\n.B usher run\nbound, and the log\n", r->name);
+}
+
 static void man(const struct role *r)
 {
-	printf(".TH USHER-%s 8 \"\" \"usher %s\" \"usher\"\n.SH NAME\nusher-%s \\- %s\n.SH SYNOPSIS\n.B usher-%s\n[\\-\\-log LEVEL] DIR\n"
-		".SH DESCRIPTION\nServes from the folder DIR, which `usher setup %s DIR` makes. It ends at SIGTERM.\n.SH CONFIGURATION\n"
-		"Items of DIR/usher.yaml:\n", r->name, USHER_VERSION, r->name, r->about, r->name, r->name);
+	printf(".TH USHER\\-");
+	for (const char *c = r->name; *c; c++)
+		putchar(toupper((unsigned char)*c));
+	printf(" 8 \"\" \"usher " USHER_VERSION "\" \"usher\"\n.SH NAME\nusher\\-%s \\- ", r->name);
+	man_text(r->about, stdout);
+	printf("\n.SH SYNOPSIS\n.B usher\\-%s\n[\\fB\\-\\-log\\fR \\fILEVEL\\fR] \\fIDIR\\fR\n.br\n.B usher\\-%s \\-\\-check\\-config\n.I DIR\n.br\n"
+		".B usher\\-%s\n[\\fB\\-\\-example\\-config\\fR|\\fB\\-\\-man\\fR|\\fB\\-\\-version\\fR|\\fB\\-\\-help\\fR]\n.SH DESCRIPTION\n"
+		"Serves from the folder\n.IR DIR ,\nwhich\n.B usher setup %s\n.I DIR\nmakes.\n"
+		".B usher run\n.I DIR\nstarts it, binds its listeners and watches over it.\n"
+		".SH OPTIONS\n.TP\n.BI \\-\\-log \" LEVEL\"\nerror, warn, info or debug, instead of the configuration's\n"
+		".TP\n.B \\-\\-check\\-config\nread usher.yaml and peers, say what is wrong with file and line, and end\n"
+		".TP\n.B \\-\\-example\\-config\na commented usher.yaml with every item\n.TP\n.B \\-\\-man\nthis page\n", r->name, r->name, r->name, r->name);
+	printf(".SH CONFIGURATION\nItems of DIR/usher.yaml:\n");
 	conf_man(r->schema, stdout);
-	printf(".SH EXIT STATUS\n0 after SIGTERM, 1 when it cannot start (one sentence on standard error), 2 for wrong usage.\n"
-		".SH SEE ALSO\n.BR usher (1)\n");
+	man_metrics(r);
+	man_files(r);
+	printf(".SH SIGNALS\nSIGTERM and SIGINT end it in good order; SIGHUP has the items read again that say so.\n"
+		".SH EXIT STATUS\n0 after SIGTERM, 1 when it cannot start (one sentence on standard error), 2 for wrong usage.\n"
+		".SH EXAMPLES\n.nf\nusher\\-%s \\-\\-example\\-config > example.yaml\nusher\\-%s \\-\\-check\\-config DIR\nusher run DIR\n.fi\n"
+		".SH SEE ALSO\n.BR usher (1),\n.BR usher.yaml (5)\n", r->name, r->name);
 }
 
 static int options_read(int argc, char **argv, const struct role *r, struct options *o)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # need KIND...: installs the Debian packages of these kinds that are missing; says the sudo command first.
 needs_build="gcc meson ninja-build pkg-config libevent-dev libcurl4-openssl-dev libssl-dev libsqlite3-dev libjansson-dev libexpat1-dev libyaml-dev"
-needs_test="libcmocka-dev python3 tshark openssl curl"
+needs_test="libcmocka-dev python3 tshark openssl curl groff-base"
 
 need() {
 	missing=

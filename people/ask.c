@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "people/people.h"
 
@@ -13,6 +14,25 @@ struct asker {
 	struct response answer;
 	uint8_t *body;
 };
+
+void program_find(const char *role, char path[PROGRAM_ROOM])
+{
+	char self[PROGRAM_ROOM / 2] = "", *slash;
+
+	if (readlink("/proc/self/exe", self, sizeof(self) - 1) > 0 && (slash = strrchr(self, '/')))
+		*slash = 0;
+	snprintf(path, PROGRAM_ROOM, "%s/usher-%s", self, role);
+	if (access(path, X_OK))
+		snprintf(path, PROGRAM_ROOM, "%s/../roles/%s/usher-%s", self, role, role);
+	if (access(path, X_OK))
+		snprintf(path, PROGRAM_ROOM, "usher-%s", role);
+}
+
+void progress(const char *what, size_t i, size_t n)
+{
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "\r%s %zu of %zu%s", what, i, n, i == n ? "\n" : "");
+}
 
 void asker_close(struct asker *a)
 {
@@ -101,7 +121,7 @@ enum err asker_ask(struct asker *a, const struct request *q, struct response *r)
 json_t *asker_json(struct asker *a, const struct peer *p, const char *path, json_t *body, int *status)
 {
 	struct request q = { .method = body ? "POST" : "GET", .address = p->address, .path = path, .peer_role = p->party.role,
-		.peer_id = p->party.id, .type = body ? "application/json" : NULL };
+		.peer_id = p->party.id, .type = body ? "application/json" : NULL, .timeout_ms = body ? 0 : 5000 };
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	struct response r;
 	json_t *o;

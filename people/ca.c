@@ -37,15 +37,15 @@ int ca_invite(struct words *w)
 	o = ask(w, "/v1/invite", json_pack("{s:s, s:s}", "role", w->v[0], "id", w->v[1]));
 	if (!o)
 		return FAILED;
-	printf("%s\n", json_string_value(json_object_get(o, "invite")));
-	json_decref(o);
+	answer(w, o, "%s", json_string_value(json_object_get(o, "invite")));
 	return DONE;
 }
 
 int ca_revoke(struct words *w)
 {
 	const char *use = words_option(w, "use"), *reason = words_option(w, "reason");
-	json_t *o, *list;
+	size_t n;
+	json_t *o;
 
 	if (!words_left(w, 2, "ca revoke ROLE ID [--use tls|sign|deliver] [--reason REASON]"))
 		return USAGE;
@@ -53,10 +53,9 @@ int ca_revoke(struct words *w)
 		reason ? reason : "unspecified"));
 	if (!o)
 		return FAILED;
-	list = json_object_get(o, "revoked");
-	printf("revoked %zu certificates of %s %s\n", json_array_size(list), w->v[0], w->v[1]);
-	json_decref(o);
-	return DONE;
+	n = json_array_size(json_object_get(o, "revoked"));
+	answer(w, o, "revoked %zu certificates of %s %s%s", n, w->v[0], w->v[1], n ? "" : "; `usher ca list` shows what there is");
+	return n ? DONE : FAILED;
 }
 
 int ca_list(struct words *w)
@@ -65,21 +64,22 @@ int ca_list(struct words *w)
 	json_t *o, *c;
 	size_t i;
 
-	if (w->n > 2)
-		return words_left(w, 2, "ca list [ROLE [ID]]"), USAGE;
+	if (w->n > 2 && !words_left(w, 2, "ca list [ROLE [ID]]"))
+		return USAGE;
 	snprintf(path, sizeof(path), "/v1/certificates?role=%s&id=%s", w->n > 0 ? w->v[0] : "", w->n > 1 ? w->v[1] : "");
 	o = ask(w, path, NULL);
 	if (!o)
 		return FAILED;
-	if (w->json)
-		json_dumpf(o, stdout, JSON_INDENT(2));
-	else
-		json_array_foreach(json_object_get(o, "certificates"), i, c) {
-			const char *role, *id, *use, *state, *serial;
+	if (w->json) {
+		print_json(o);
+		return DONE;
+	}
+	json_array_foreach(json_object_get(o, "certificates"), i, c) {
+		const char *role, *id, *use, *state, *serial;
 
-			if (!json_unpack(c, "{s:s, s:s, s:s, s:s, s:s}", "role", &role, "id", &id, "use", &use, "state", &state, "serial", &serial))
-				printf("%-13s %-24s %-8s %-8s %s\n", role, id, use, state, serial);
-		}
+		if (!json_unpack(c, "{s:s, s:s, s:s, s:s, s:s}", "role", &role, "id", &id, "use", &use, "state", &state, "serial", &serial))
+			printf("%-13s %-24s %-8s %-8s %s\n", role, id, use, state, serial);
+	}
 	json_decref(o);
 	return DONE;
 }

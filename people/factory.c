@@ -14,7 +14,7 @@
 #include "proto/est.h"
 #include "proto/json.h"
 
-enum { ROOM = 700, OUT = 8192, FLEET_MAX = 100000, BATCH = 100, BIND = BATCH / 4 /* an equipment has at most 4 PIMSIs */, NAME = 96 };
+enum { ROOM = PROGRAM_ROOM, OUT = 8192, FLEET_MAX = 100000, BATCH = 100, BIND = BATCH / 4 /* an equipment has at most 4 PIMSIs */, NAME = 96 };
 
 struct fleet {
 	struct asker *asker;
@@ -26,24 +26,6 @@ struct fleet {
 };
 
 /* --- the equipment's doors, one call each --- */
-
-static int equipment_program(char path[ROOM])
-{
-	char self[600];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-
-	self[n > 0 ? n : 0] = 0;
-	slash = strrchr(self, '/');
-	if (slash)
-		*slash = 0;
-	snprintf(path, ROOM, "%s/usher-equipment", self);
-	if (access(path, X_OK))
-		snprintf(path, ROOM, "%s/../roles/equipment/usher-equipment", self);
-	if (access(path, X_OK))
-		snprintf(path, ROOM, "usher-equipment");
-	return 1;
-}
 
 /* What it prints, without the line's end; NULL after it has said why on standard error. */
 static char *door(const struct fleet *f, const char *name, const char *dir, const char *argument, char out[OUT])
@@ -126,12 +108,6 @@ static int file_copy(const char *from, const char *to)
 	return n && n < sizeof(text) ? file_write(to, BYTES(text, n)) : sorry("%s: cannot be read", from);
 }
 
-static void progress(const char *what, size_t i, size_t n)
-{
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r%s %zu of %zu%s", what, i, n, i == n ? "\n" : "");
-}
-
 static const struct peer *only_peer(struct asker *a, const char *role, const char *id)
 {
 	const struct peer *found = NULL;
@@ -160,7 +136,8 @@ static int fleet_open(struct fleet *f, struct words *w, const char *dir, const c
 	f->dir = dir;
 	f->asker = asker_open(w, NULL);
 	f->peer = f->asker ? only_peer(f->asker, role, id) : NULL;
-	if (!f->peer || !equipment_program(f->program))
+	program_find("equipment", f->program);
+	if (!f->peer)
 		return 0;
 	n = scandir(dir, &d, is_equipment, alphasort);
 	f->name = calloc(n > 0 ? (size_t)n : 1, sizeof(*f->name));
@@ -249,10 +226,10 @@ int factory_enrol(struct words *w)
 		return USAGE;
 	if (!maker || !count || text_number(count, 1, FLEET_MAX, &n) || (first && text_number(first, 1, 999999, &from)) || strlen(maker) > 32)
 		return sorry("needed: --maker MAKER --count N (1 to %d) [--first N]", FLEET_MAX), USAGE;
-	if (mkdir(w->v[0], 0700) && errno != EEXIST)
-		return sorry("%s: %s", w->v[0], strerror(errno));
 	if (!fleet_open(&f, w, w->v[0], "attestation", NULL))
 		return fleet_close(&f, FAILED);
+	if (mkdir(w->v[0], 0700) && errno != EEXIST)
+		return fleet_close(&f, sorry("%s: %s", w->v[0], strerror(errno)));
 	snprintf(roots, sizeof(roots), "%s/roots.pem", w->as);
 	for (int64_t i = 0; i < n && !code; i++) {
 		snprintf(id, sizeof(id), "%s:%06lld", maker, (long long)(from + i));
@@ -260,8 +237,11 @@ int factory_enrol(struct words *w)
 		code = enrol_one(&f, dir, id, roots);
 		progress("enrolled", (size_t)i + 1, (size_t)n);
 	}
-	if (!code)
-		printf("%lld equipments of %s enrolled in %s\n", (long long)n, maker, w->v[0]);
+	if (code)
+		sorry("stopped at %s; what is enrolled stays. Give the same command again", id);
+	else
+		answer(w, json_pack("{s:s, s:s, s:I}", "fleet", w->v[0], "maker", maker, "enrolled", (json_int_t)n), "%lld equipments of %s enrolled in %s",
+			(long long)n, maker, w->v[0]);
 	return fleet_close(&f, code);
 }
 
@@ -307,71 +287,196 @@ static int order_take(struct fleet *f, json_t *one)
 	return file_line(path, line);
 }
 
-static int order_batch(struct fleet *f, const char *order, size_t from, size_t to)
+/*
+ * Which equipments go out in which order is noted before it is sent, in FLEET/orders/<order>.<n>: a folder's name a line, and `loaded` at
+ * the end. So the same command after an interruption, or after further equipments were made, sends the very same orders again.
+ */
+struct batch {
+	char path[ROOM + 80];
+	size_t member[BATCH], n; /* indexes into the fleet */
+	int loaded;
+};
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static void batch_path(const struct fleet *f, const char *order, size_t i, struct batch *b)
+{
+	snprintf(b->path, sizeof(b->path), "%s/orders/%s.%zu", f->dir, order, i);
+}
+
+/* 0: there is no such note. */
+static int batch_read(const struct fleet *f, struct batch *b, char *noted)
+{
+	char line[NAME];
+	FILE *file = fopen(b->path, "re");
+
+	b->n = 0;
+	b->loaded = 0;
+	while (file && fgets(line, sizeof(line), file) && b->n < BATCH) {
+		char (*at)[NAME];
+
+		line[strcspn(line, "\n")] = 0;
+		b->loaded |= !strcmp(line, "loaded");
+		at = bsearch(line, f->name, f->n, sizeof(*f->name), by_name);
+		if (!at)
+			continue;
+		b->member[b->n++] = (size_t)(at - f->name);
+		noted[at - f->name] = 1;
+	}
+	if (file)
+		fclose(file);
+	return file != NULL;
+}
+
+static int batch_write(const struct fleet *f, const struct batch *b, int loaded)
+{
+	char part[sizeof(b->path) + 8], text[BATCH * NAME + 16];
+	struct wr t = wr_of(text, sizeof(text));
+
+	for (size_t i = 0; i < b->n; i++)
+		wr_printf(&t, "%s\n", f->name[b->member[i]]);
+	if (loaded)
+		wr_text(&t, "loaded\n");
+	snprintf(part, sizeof(part), "%s.part", b->path);
+	if (wr_done(&t) || file_write(part, wr_view(&t)))
+		return FAILED;
+	return rename(part, b->path) ? sorry("%s: %s", b->path, strerror(errno)) : DONE;
+}
+
+static int batch_send(struct fleet *f, const struct batch *b)
 {
 	json_t *list = json_array(), *o, *one;
-	char dir[ROOM], id[NAME], name[160];
+	char dir[ROOM], id[NAME];
+	const char *name = strrchr(b->path, '/') + 1;
 	size_t i;
 	int code = DONE;
 
-	snprintf(name, sizeof(name), "%s.%zu", order, from / BATCH);
-	for (i = from; i < to; i++) {
-		snprintf(dir, sizeof(dir), "%s/%s", f->dir, f->name[i]);
-		id_of(f->name[i], id);
+	for (i = 0; i < b->n; i++) {
+		snprintf(dir, sizeof(dir), "%s/%s", f->dir, f->name[b->member[i]]);
+		id_of(f->name[b->member[i]], id);
 		json_array_append_new(list, json_pack("{s:s, s:o?}", "equipment", id, "delivery", pem_json(dir, "deliver", 0)));
 	}
-	snprintf(dir, sizeof(dir), "%s/%s", f->dir, f->name[from]);
 	o = asker_json(f->asker, f->peer, "/v1/manufacture/order", json_pack("{s:s, s:o?, s:o}", "order", name, "issuer",
 		pem_json(dir, "deliver", 1), "equipments", list), NULL);
 	if (!o)
-		return FAILED;
+		return sorry("stopped at order %s; what is loaded stays. Give the same command again", name);
 	json_array_foreach(json_object_get(o, "equipments"), i, one)
-		if (!code)
-			code = order_take(f, one);
+		if (order_take(f, one))
+			code = FAILED;
 	json_decref(o);
-	return code;
+	return code ? code : batch_write(f, b, 1);
+}
+
+/* The equipments that no order of this name has yet, at most a batch of them; who is not enrolled is left out and named once. */
+static size_t batch_new(struct fleet *f, struct batch *b, char *noted, int *code)
+{
+	char path[ROOM];
+
+	b->n = 0;
+	for (size_t i = 0; i < f->n && b->n < BATCH; i++) {
+		if (noted[i])
+			continue;
+		noted[i] = 1;
+		snprintf(path, sizeof(path), "%s/%s/label", f->dir, f->name[i]);
+		if (!access(path, F_OK))
+			b->member[b->n++] = i;
+		else
+			*code = sorry("%s/%s is not enrolled to its end and is left out; give `usher factory enrol` again", f->dir, f->name[i]);
+	}
+	return b->n;
+}
+
+static int order_all(struct fleet *f, const char *order, size_t *loaded)
+{
+	struct batch b;
+	char *noted = calloc(f->n + 1, 1);
+	int code = noted ? DONE : FAILED, stop = !noted;
+
+	for (size_t i = 0; !stop; i++) {
+		batch_path(f, order, i, &b);
+		if (!batch_read(f, &b, noted)) {
+			if (!batch_new(f, &b, noted, &code))
+				break;
+			stop = batch_write(f, &b, 0);
+		}
+		if (!stop && !b.loaded)
+			stop = batch_send(f, &b);
+		*loaded += stop ? 0 : b.n;
+		progress("ordered", *loaded, f->n);
+	}
+	free(noted);
+	return stop ? FAILED : code;
+}
+
+static int order_name_good(const char *order)
+{
+	return order && *order && strlen(order) <= 48 && *order != '.'
+		&& strspn(order, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == strlen(order);
 }
 
 int factory_order(struct words *w)
 {
 	const char *registration = words_option(w, "registration"), *order = words_option(w, "order");
 	struct fleet f = { 0 };
-	int code = DONE;
+	char path[ROOM];
+	size_t loaded = 0;
+	int code;
 
 	if (!words_left(w, 1, "factory order FLEET --registration PLMN --order ID"))
 		return USAGE;
-	if (!registration || !order || strlen(order) > 48)
-		return sorry("needed: --registration PLMN and --order ID (at most 48 characters; the same id again gives the same PIMSIs)"), USAGE;
+	if (!registration || !order_name_good(order))
+		return sorry("needed: --registration PLMN and --order ID (1 to 48 of letters, digits and ._-; the same id again gives the same PIMSIs)"), USAGE;
 	if (!fleet_open(&f, w, w->v[0], "registration", registration))
 		return fleet_close(&f, FAILED);
-	for (size_t i = 0; i < f.n && !code; i += BATCH) {
-		code = order_batch(&f, order, i, i + BATCH < f.n ? i + BATCH : f.n);
-		progress("ordered", i + BATCH < f.n ? i + BATCH : f.n, f.n);
-	}
-	if (!code)
-		printf("%zu PIMSIs of %s loaded in %s\n", f.n, registration, w->v[0]);
+	if (!f.n)
+		return fleet_close(&f, sorry("%s: no equipment in it; `usher factory enrol` makes some", w->v[0]));
+	snprintf(path, sizeof(path), "%s/orders", w->v[0]);
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return fleet_close(&f, sorry("%s: %s", path, strerror(errno)));
+	code = order_all(&f, order, &loaded);
+	if (loaded)
+		answer(w, json_pack("{s:s, s:s, s:s, s:I}", "fleet", w->v[0], "registration", registration, "order", order, "loaded", (json_int_t)loaded),
+			"%zu PIMSIs of %s loaded in %s", loaded, registration, w->v[0]);
 	return fleet_close(&f, code);
 }
 
 /* --- bind, and the labels --- */
 
-static int bindings_answer(json_t *o)
+struct labels {
+	FILE *file;
+	size_t bound;
+	char last[NAME]; /* whose line was written: an equipment has one label, whatever number of PIMSIs */
+	int code;
+};
+
+/* A label is printed for what is bound, and for nothing else. */
+static void bindings_answer(struct fleet *f, json_t *sent, json_t *o, struct labels *l)
 {
 	json_t *one;
 	size_t i;
-	int code = DONE;
 
 	json_array_foreach(json_object_get(o, "bindings"), i, one) {
-		const char *result = json_string_value(json_object_get(one, "result"));
+		const char *result = json_string_value(json_object_get(one, "result")), *id, *key;
 
-		if (!result || strcmp(result, "bound"))
-			code = sorry("PIMSI %s: %s", json_string_value(json_object_get(one, "pimsi")), json_string_value(json_object_get(one, "why")));
+		if (json_unpack(json_array_get(sent, i), "{s:s, s:s}", "equipment", &id, "claim_key", &key))
+			id = key = "?";
+		if (!result || strcmp(result, "bound")) {
+			l->code = sorry("%s, PIMSI %s: %s", id, json_string_value(json_object_get(one, "pimsi")), json_string_value(json_object_get(one, "why")));
+			continue;
+		}
+		if (!strcmp(l->last, id))
+			continue;
+		snprintf(l->last, sizeof(l->last), "%s", id);
+		l->bound++;
+		fprintf(l->file, "%s,%s,%s\n", id, f->peer->party.id, key);
 	}
-	return code;
 }
 
 /* A binding for every PIMSI that this registration operator issued to the equipment of the folder. */
-static int bindings_add(struct fleet *f, const char *name, json_t *list, FILE *labels)
+static int bindings_add(struct fleet *f, const char *name, json_t *list)
 {
 	char dir[ROOM], path[ROOM + 8], id[NAME], label[64], hash[OUT], pimsi[32], by[64];
 	size_t before = json_array_size(list);
@@ -387,53 +492,61 @@ static int bindings_add(struct fleet *f, const char *name, json_t *list, FILE *l
 				json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "pimsi", pimsi, "equipment", id, "certificate", hash, "claim_key", label));
 	if (orders)
 		fclose(orders);
-	if (json_array_size(list) == before)
-		return sorry("%s: no PIMSI of %s or no label; run `usher factory enrol` and `usher factory order` first", dir, f->peer->party.id);
-	fprintf(labels, "%s,%s,%s\n", id, f->peer->party.id, label);
-	return DONE;
+	return json_array_size(list) > before ? DONE
+		: sorry("%s has no PIMSI of %s or no label and is left out; give `usher factory enrol` and `usher factory order` first", dir, f->peer->party.id);
 }
 
-static int bind_batch(struct fleet *f, size_t from, size_t to, FILE *labels)
+static int bind_batch(struct fleet *f, size_t from, size_t to, struct labels *l)
 {
-	json_t *list = json_array(), *o;
-	int code = DONE;
+	json_t *list = json_array(), *o = NULL;
+	int stop = 0;
 
-	for (size_t i = from; i < to && !code; i++)
-		code = bindings_add(f, f->name[i], list, labels);
-	if (code) {
-		json_decref(list);
-		return code;
+	for (size_t i = from; i < to; i++)
+		if (bindings_add(f, f->name[i], list))
+			l->code = FAILED;
+	if (json_array_size(list)) {
+		o = asker_json(f->asker, f->peer, "/v1/manufacture/bind", json_pack("{s:O}", "bindings", list), NULL);
+		if (o)
+			bindings_answer(f, list, o, l);
+		else
+			stop = l->code = sorry("stopped at %s; what is bound stays. Give the same command again", f->name[from]);
 	}
-	o = asker_json(f->asker, f->peer, "/v1/manufacture/bind", json_pack("{s:o}", "bindings", list), NULL);
-	code = o ? bindings_answer(o) : FAILED;
+	json_decref(list);
 	json_decref(o);
-	return code;
+	return stop;
 }
 
 int factory_bind(struct words *w)
 {
 	const char *registration = words_option(w, "registration");
 	struct fleet f = { 0 };
-	char path[ROOM];
-	FILE *labels = NULL;
-	int code = DONE;
+	struct labels l = { 0 };
+	char path[ROOM], part[ROOM + 8];
+	int stop = 0;
 
 	if (!words_left(w, 1, "factory bind FLEET --registration PLMN"))
 		return USAGE;
 	if (!registration)
 		return sorry("needed: --registration PLMN"), USAGE;
-	if (fleet_open(&f, w, w->v[0], "registration", registration)) {
-		snprintf(path, sizeof(path), "%s/labels.csv", w->v[0]);
-		labels = fopen(path, "we");
-	}
-	if (!labels)
+	if (!fleet_open(&f, w, w->v[0], "registration", registration))
 		return fleet_close(&f, FAILED);
-	fchmod(fileno(labels), 0600);
-	fprintf(labels, "equipment,registration,claim_key\n");
-	for (size_t i = 0; i < f.n && !code; i += BIND)
-		code = bind_batch(&f, i, i + BIND < f.n ? i + BIND : f.n, labels);
-	fclose(labels);
-	if (!code)
-		printf("%zu equipments bound; their labels are in %s\n", f.n, path);
-	return fleet_close(&f, code);
+	snprintf(path, sizeof(path), "%s/labels.csv", w->v[0]);
+	snprintf(part, sizeof(part), "%s.part", path);
+	l.file = f.n ? fopen(part, "we") : NULL;
+	if (!l.file)
+		return fleet_close(&f, f.n ? sorry("%s: %s", part, strerror(errno)) : sorry("%s: no equipment in it; `usher factory enrol` makes some", w->v[0]));
+	fchmod(fileno(l.file), 0600);
+	fprintf(l.file, "equipment,registration,claim_key\n");
+	for (size_t i = 0; i < f.n && !stop; i += BIND) {
+		size_t to = i + BIND < f.n ? i + BIND : f.n;
+
+		stop = bind_batch(&f, i, to, &l);
+		progress("bound", to, f.n);
+	}
+	if (fclose(l.file) || (!stop && rename(part, path)))
+		l.code = sorry("%s: %s", path, strerror(errno));
+	if (l.bound)
+		answer(w, json_pack("{s:s, s:s, s:I, s:s}", "fleet", w->v[0], "registration", registration, "bound", (json_int_t)l.bound, "labels", path),
+			"%zu equipments bound; their labels are in %s", l.bound, path);
+	return fleet_close(&f, l.code);
 }

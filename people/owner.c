@@ -10,12 +10,19 @@
 #include "proto/json.h"
 #include "proto/object.h"
 
-enum { ROWS = 500, LINE = 400 };
+enum { ROWS = 500, LINE = 400, PATIENCE_S = 60 };
 
 struct owner {
 	struct asker *asker;
 	char address[300];
 	char dlusim[ID_MAX], operator[PLMN_TEXT], name[OWNER_MAX], bearer[200];
+};
+struct claim {
+	struct owner owner;
+	const struct words *words;
+	int64_t serial;
+	json_t *rows, *told;     /* the batch under way; what is said of every row */
+	size_t line, lines, subscribed, refused, open, bad;
 };
 
 static json_t *call(struct owner *o, const char *path, json_t *body, int *status)
@@ -63,7 +70,7 @@ static int owner_open(struct owner *o, struct words *w)
 	int status, ok;
 
 	if (!eq || !roots || !token)
-		return sorry("needed: --dlusim ID=HOST:PORT --roots FILE --token-file FILE");
+		return sorry("needed: --dlusim ID=HOST:PORT --roots FILE --token-file FILE"), USAGE;
 	snprintf(o->dlusim, sizeof(o->dlusim), "%.*s", (int)(eq - dlusim), dlusim);
 	if (conf_resolve(eq + 1, o->address, sizeof(o->address), &w2))
 		return sorry("%s", w2.text);
@@ -75,107 +82,171 @@ static int owner_open(struct owner *o, struct words *w)
 	return ok ? DONE : FAILED;
 }
 
-/* A line of labels.csv: equipment,registration,claim_key[,serial] */
-static json_t *row_of(struct owner *o, char *line, int n, int64_t serial)
+/* The next field of a line of CSV, blanks and quotes taken off; NULL at the line's end. */
+static char *csv_field(char **at)
 {
-	char *save = NULL, *equipment = strtok_r(line, ",\r\n", &save), *registration = strtok_r(NULL, ",\r\n", &save),
-		*key = strtok_r(NULL, ",\r\n", &save), *own = strtok_r(NULL, ",\r\n", &save);
-	struct secret k;
-	uint8_t proof[32];
-	enum err e = equipment && registration && key ? claim_key_read(key, &k) : ERR_FORMAT;
+	char *p = *at, *end;
 
-	if (e || (own && text_number(own, 0, INT64_MAX / 2, &serial))) {
-		sorry("line %d: expected equipment,registration,claim_key (26 letters)[,serial]", n);
+	if (!p)
 		return NULL;
+	p += strspn(p, " \t");
+	if (*p == '"' && (end = strchr(p + 1, '"'))) {
+		*end++ = 0;
+		p++;
+	} else {
+		end = p;
 	}
-	e = object_claim_proof(&k, o->operator, o->dlusim, equipment, o->name, serial, proof);
-	secret_wipe(&k, sizeof(k));
-	return e ? NULL : json_pack("{s:s, s:s, s:I, s:o?}", "equipment", equipment, "registration", registration, "serial", (json_int_t)serial,
-		"proof", json_hex(BYTES_OF(proof)));
+	end += strcspn(end, ",\r\n");
+	*at = *end == ',' ? end + 1 : NULL;
+	*end = 0;
+	while (end > p && strchr(" \t", end[-1]))
+		*--end = 0;
+	return p;
 }
 
-static int rows_print(struct words *w, json_t *rows, int *open, int *refused)
+/* A line of labels.csv: equipment,registration,claim_key[,serial]; 0 and why if it is none. */
+static int row_of(struct claim *c, char *line, json_t **row, char *why, size_t cap)
 {
-	json_t *row;
-	size_t i;
+	char *at = line, *equipment = csv_field(&at), *registration = csv_field(&at), *key = csv_field(&at), *own = csv_field(&at);
+	int64_t serial = c->serial;
+	struct secret k;
+	uint8_t proof[32];
+	enum err e;
 
-	*open = *refused = 0;
-	json_array_foreach(rows, i, row) {
-		const char *state = json_string_value(json_object_get(row, "state")), *why = json_string_value(json_object_get(row, "why"));
-
-		if (!state)
-			return sorry("the DLUSIM service answers a row without a state");
-		*refused += !strcmp(state, "refused");
-		*open += strcmp(state, "refused") && strcmp(state, "subscribed");
-		if (!w->json)
-			printf("%-24s %-11s %s\n", json_string_value(json_object_get(row, "equipment")), state, why ? why : "");
+	if (!key || !*equipment || !*registration || claim_key_read(key, &k)) {
+		snprintf(why, cap, "expected equipment,registration,claim_key (26 letters)[,serial]");
+		return 0;
 	}
-	if (w->json)
-		json_dumpf(rows, stdout, JSON_INDENT(2));
-	return DONE;
+	if (own && *own && text_number(own, 0, INT64_MAX / 2, &serial)) {
+		secret_wipe(&k, sizeof(k));
+		snprintf(why, cap, "serial `%.40s` is not a number", own);
+		return 0;
+	}
+	e = object_claim_proof(&k, c->owner.operator, c->owner.dlusim, equipment, c->owner.name, serial, proof);
+	secret_wipe(&k, sizeof(k));
+	*row = e ? NULL : json_pack("{s:s, s:s, s:I, s:o?}", "equipment", equipment, "registration", registration, "serial", (json_int_t)serial,
+		"proof", json_hex(BYTES_OF(proof)));
+	if (!*row)
+		snprintf(why, cap, "the proof cannot be made of it");
+	return *row != NULL;
+}
+
+static void row_told(struct claim *c, json_t *row)
+{
+	const char *state = json_string_value(json_object_get(row, "state")), *why = json_string_value(json_object_get(row, "why"));
+
+	c->subscribed += state && !strcmp(state, "subscribed");
+	c->refused += state && !strcmp(state, "refused");
+	c->open += !state || (strcmp(state, "refused") && strcmp(state, "subscribed"));
+	json_array_append(c->told, row);
+	if (!c->words->json)
+		printf("%-24s %-11s %s\n", json_string_value(json_object_get(row, "equipment")), state ? state : "?", why ? why : "");
 }
 
 /* Sends the rows until all are settled or patience ends: a row sent again finds itself. */
-static int claim_rows(struct owner *o, struct words *w, json_t *rows)
+static int rows_send(struct claim *c)
 {
 	const struct timespec pause = { 0, 500000000 };
-	time_t until = time(NULL) + 60;
-	json_t *answer = NULL, *body = json_pack("{s:O}", "rows", rows);
-	int status = 202, open = 0, refused = 0, code;
+	time_t until = time(NULL) + PATIENCE_S;
+	json_t *answer = NULL, *body = json_pack("{s:O}", "rows", c->rows), *row;
+	int status = 202;
+	size_t i;
 
-	while (status == 202 && time(NULL) < until) {
+	while (json_array_size(c->rows) && status == 202 && time(NULL) < until) {
 		json_decref(answer);
-		answer = call(o, "/v1/subscribe", json_incref(body), &status);
+		answer = call(&c->owner, "/v1/subscribe", json_incref(body), &status);
 		if (!answer)
 			break;
 		if (status == 202)
 			nanosleep(&pause, NULL);
 	}
 	json_decref(body);
-	if (!answer)
-		return FAILED;
-	code = rows_print(w, json_object_get(answer, "rows"), &open, &refused);
+	if (!answer && json_array_size(c->rows))
+		return sorry("stopped at line %zu; what was taken stays. Give the same command again", c->line);
+	json_array_foreach(json_object_get(answer, "rows"), i, row)
+		row_told(c, row);
 	json_decref(answer);
-	if (!code && open)
-		code = sorry("%d rows are not settled yet; give the same command again", open);
-	return code ? code : refused ? FAILED : DONE;
+	json_array_clear(c->rows);
+	return DONE;
+}
+
+static void line_bad(struct claim *c, const char *why)
+{
+	c->bad++;
+	sorry("line %zu: %s", c->line, why);
+	json_array_append_new(c->told, json_pack("{s:I, s:s, s:s}", "line", (json_int_t)c->line, "state", "bad", "why", why));
+}
+
+static int line_take(struct claim *c, char *line, FILE *f)
+{
+	char why[160], *start = line;
+	json_t *row;
+	int ch;
+
+	if (!strchr(line, '\n') && strlen(line) == LINE - 1) {
+		while ((ch = fgetc(f)) != EOF && ch != '\n')
+			;
+		line_bad(c, "it is too long for a row");
+		return DONE;
+	}
+	if (c->line == 1 && !strncmp(start, "\xef\xbb\xbf", 3)) /* a spreadsheet's mark */
+		start += 3;
+	if (!strcspn(start, "\r\n") || (c->line == 1 && !strncmp(start + (*start == '"'), "equipment", 9)))
+		return DONE; /* an empty line, the header line */
+	if (!row_of(c, start, &row, why, sizeof(why))) {
+		line_bad(c, why);
+		return DONE;
+	}
+	if (json_array_append_new(c->rows, row))
+		return sorry("out of memory");
+	if (json_array_size(c->rows) < ROWS)
+		return DONE;
+	progress("line", c->line, c->lines);
+	return rows_send(c);
+}
+
+static int file_claim(struct claim *c, const char *file)
+{
+	char line[LINE];
+	int code = DONE, ch;
+	FILE *f = fopen(file, "re");
+
+	if (!f)
+		return sorry("%s: %s; `usher factory bind` writes labels.csv", file, strerror(errno));
+	while ((ch = fgetc(f)) != EOF)
+		c->lines += ch == '\n';
+	rewind(f);
+	while (!code && fgets(line, sizeof(line), f)) {
+		c->line++;
+		code = line_take(c, line, f);
+	}
+	fclose(f);
+	secret_wipe(line, sizeof(line));
+	return code ? code : rows_send(c);
 }
 
 int owner_claim(struct words *w)
 {
-	const char *serial_text = words_option(w, "serial");
-	struct owner o = { 0 };
-	int64_t serial = 1;
-	json_t *rows = json_array(), *row;
-	char line[LINE];
-	int n = 0, code = owner_open(&o, w);
-	FILE *f;
+	const char *serial = words_option(w, "serial");
+	struct claim c = { .words = w, .serial = 1, .rows = json_array(), .told = json_array() };
+	int code = owner_open(&c.owner, w);
 
 	if (!code && (!words_left(w, 1, "owner claim FILE --dlusim ID=HOST:PORT --roots FILE --token-file FILE [--serial N]")
-		|| (serial_text && text_number(serial_text, 0, INT64_MAX / 2, &serial))))
+		|| (serial && text_number(serial, 0, INT64_MAX / 2, &c.serial) && sorry("--serial `%s` is not a number", serial))))
 		code = USAGE;
-	f = code ? NULL : fopen(w->v[0], "re");
-	if (!code && !f)
-		code = sorry("%s: %s", w->v[0], strerror(errno));
-	while (!code && fgets(line, sizeof(line), f)) {
-		if (!n++ || !strcspn(line, "\r\n"))
-			continue; /* the header line, or an empty one */
-		row = row_of(&o, line, n, serial);
-		if (!row || json_array_append_new(rows, row))
-			code = FAILED;
-		if (!code && json_array_size(rows) == ROWS) {
-			code = claim_rows(&o, w, rows);
-			json_array_clear(rows);
-		}
-	}
-	if (f)
-		fclose(f);
-	if (!code && json_array_size(rows))
-		code = claim_rows(&o, w, rows);
-	json_decref(rows);
-	secret_wipe(o.bearer, sizeof(o.bearer));
-	asker_close(o.asker);
-	return code;
+	if (!code)
+		code = file_claim(&c, w->v[0]);
+	if (w->json && c.line)
+		print_json(json_pack("{s:O, s:I, s:I, s:I, s:I}", "rows", c.told, "subscribed", (json_int_t)c.subscribed, "refused", (json_int_t)c.refused,
+			"open", (json_int_t)c.open, "bad", (json_int_t)c.bad));
+	else if (c.line)
+		fprintf(stderr, "%zu subscribed, %zu refused, %zu not settled%s, %zu lines that are no row\n", c.subscribed, c.refused, c.open,
+			c.open ? " (give the same command again)" : "", c.bad);
+	json_decref(c.rows);
+	json_decref(c.told);
+	asker_close(c.owner.asker);
+	secret_wipe(&c.owner, sizeof(c.owner));
+	return code ? code : c.subscribed && !c.refused && !c.open && !c.bad ? DONE : FAILED;
 }
 
 /* `usher people add DLUSIM OWNER`: staff gives an owner an account; the token is printed once. */
@@ -196,7 +267,7 @@ int people_add(struct words *w)
 	else
 		sorry("this folder knows no dlusim %s; `usher peer add` makes it known", w->v[0]);
 	if (o)
-		printf("%s\n", json_string_value(json_object_get(o, "token")));
+		answer(w, json_incref(o), "%s", json_string_value(json_object_get(o, "token")));
 	json_decref(o);
 	asker_close(a);
 	return o ? DONE : FAILED;

@@ -59,16 +59,16 @@ int peer_add(struct words *w)
 	char options[FILE_ROOM], text[FILE_ROOM + 600], path[1024], dir[600];
 	struct peer p;
 	struct why why = { "" };
-	int replace = words_flag(w, "replace");
+	int replace = words_flag(w, "replace"), code;
 
 	if (options_text(w, options, sizeof(options)))
 		return sorry("the options are too long");
 	if (!words_left(w, 3, usage))
 		return USAGE;
 	if (!cert_role_number(w->v[1]))
-		return sorry("`%s` is no role; one of attestation registration visited hss dlusim dm factory staff", w->v[1]);
+		return sorry("`%s` is no role; one of attestation registration visited hss dlusim dm factory staff", w->v[1]), USAGE;
 	if (!cert_id_good(w->v[2]))
-		return sorry("`%s` is no id; letters, digits and . : _ + - only", w->v[2]);
+		return sorry("`%s` is no id; letters, digits and . : _ + - only", w->v[2]), USAGE;
 	snprintf(dir, sizeof(dir), "%s/peers", w->v[0]);
 	snprintf(path, sizeof(path), "%s/%s_%s.yaml", dir, w->v[1], w->v[2]);
 	snprintf(text, sizeof(text), "role: %s\nid: %s\n%s", w->v[1], w->v[2], options);
@@ -80,5 +80,8 @@ int peer_add(struct words *w)
 	(void)!mkdir(dir, 0700);
 	if (!access(path, F_OK) && !replace && !same_as(path, text))
 		return sorry("%s exists with other content; --replace writes over it", path);
-	return write_file(path, text);
+	code = write_file(path, text);
+	if (!code && w->json)
+		print_json(json_pack("{s:s, s:s, s:s}", "file", path, "role", w->v[1], "id", w->v[2]));
+	return code;
 }

@@ -22,11 +22,19 @@ struct words {
 /* Value of --NAME in the words (also --NAME=VALUE), removed from them; NULL if absent. nth: further ones by asking again. */
 const char *words_option(struct words *w, const char *name);
 int words_flag(struct words *w, const char *name);
-/* After all options were taken: 1 if exactly n plain words are left; else says what is wrong. */
+/* After all options were taken: 1 if exactly n words are left; else says what is wrong. */
 int words_left(struct words *w, int n, const char *usage);
 
 /* One sentence on standard error, "usher: ..."; returns FAILED. */
 int sorry(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void print_json(json_t *o); /* on standard output; takes o over */
+/* What a command has to say on standard output: o (taken over) with --json, else the sentence. */
+void answer(const struct words *w, json_t *o, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Rows of a long work on standard error, if that is a terminal. */
+void progress(const char *what, size_t i, size_t n);
+/* The program of a role ("equipment" too): installed beside us, in the build's folders, or found by PATH. */
+enum { PROGRAM_ROOM = 700 };
+void program_find(const char *role, char path[PROGRAM_ROOM]);
 
 /* --- asking roles --- */
 struct asker;
@@ -42,6 +50,13 @@ enum err asker_ask(struct asker *a, const struct request *q, struct response *r)
 json_t *asker_json(struct asker *a, const struct peer *p, const char *path, json_t *body, int *status);
 
 /* --- commands --- */
+struct command {
+	const char *words, *arguments, *about, *more;
+	int (*run)(struct words *w);
+};
+/* man.c: `usher --man [usher.yaml]` */
+int man_page(const struct command *c, size_t n, const char *page);
+
 int run_dirs(struct words *w);
 int setup_role(struct words *w);
 int peer_add(struct words *w);

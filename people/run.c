@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -28,14 +29,13 @@ struct place {
 	const char *dir;
 	char role[ROLE_MAX], id[ID_MAX];
 	struct listener listener[LISTENERS];
-	int n;
+	int n, lock;
 	pid_t pid;
 	int64_t started_at, restart_at, backoff;
 };
 struct run {
 	struct place place[DIRS];
 	int n, verbose, temporary;
-	char self[600];
 	const char *remove; /* --remove DIR: instead of the places' own folders */
 	int watcher; /* the end whose closing wakes the watcher */
 };
@@ -82,6 +82,7 @@ static int place_read(struct place *p, const char *dir)
 	yaml_document_t d;
 	yaml_node_t *root;
 	FILE *f;
+	int bad = 0;
 
 	p->dir = dir;
 	snprintf(path, sizeof(path), "%s/usher.yaml", dir);
@@ -95,25 +96,40 @@ static int place_read(struct place *p, const char *dir)
 		if (root && root->type == YAML_MAPPING_NODE)
 			root_read(p, &d, root);
 		yaml_document_delete(&d);
+	} else {
+		sorry("%s:%zu: not YAML: %s", path, parser.problem_mark.line + 1, parser.problem ? parser.problem : "?");
+		bad = 1;
 	}
 	yaml_parser_delete(&parser);
 	fclose(f);
-	if (!cert_role_number(p->role))
+	if (!bad && !cert_role_number(p->role))
 		return sorry("%s: `role: ...` is missing or no role of usher's", path);
-	return DONE;
+	return bad ? FAILED : DONE;
 }
 
 /* --- binding, for all folders before any role starts: they refer to each other --- */
 
+/* Two that serve one folder would write one database under two ports. */
+static int place_lock(struct place *p)
+{
+	char path[700];
+
+	snprintf(path, sizeof(path), "%s/run", p->dir);
+	(void)!mkdir(path, 0700);
+	snprintf(path, sizeof(path), "%s/run/lock", p->dir);
+	p->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (p->lock < 0)
+		return sorry("%s: %s", path, strerror(errno));
+	return flock(p->lock, LOCK_EX | LOCK_NB) ? sorry("%s: another `usher run` serves this folder; end that one first", p->dir) : DONE;
+}
+
 static int ports_write(const struct place *p)
 {
-	char dir[600], path[700], part[700];
+	char path[700], part[700];
 	FILE *f;
 
-	snprintf(dir, sizeof(dir), "%s/run", p->dir);
-	snprintf(path, sizeof(path), "%s/ports", dir);
-	snprintf(part, sizeof(part), "%s/ports.part", dir);
-	(void)!mkdir(dir, 0700);
+	snprintf(path, sizeof(path), "%s/run/ports", p->dir);
+	snprintf(part, sizeof(part), "%s/run/ports.part", p->dir);
 	f = fopen(part, "we");
 	if (!f)
 		return sorry("%s: %s", part, strerror(errno));
@@ -126,6 +142,8 @@ static int place_bind(struct place *p)
 {
 	struct why w = { "" };
 
+	if (place_lock(p))
+		return FAILED;
 	for (int i = 0; i < p->n; i++) {
 		struct listener *l = p->listener + i;
 		enum socket_kind kind = strncmp(l->address, "udp://", 6) ? SOCKET_TCP : SOCKET_UDP;
@@ -137,15 +155,6 @@ static int place_bind(struct place *p)
 }
 
 /* --- a role's process --- */
-
-static void program(const struct run *r, const struct place *p, char *path, size_t cap)
-{
-	snprintf(path, cap, "%s/usher-%s", r->self, p->role);
-	if (access(path, X_OK))
-		snprintf(path, cap, "%s/../roles/%s/usher-%s", r->self, p->role, p->role);
-	if (access(path, X_OK))
-		snprintf(path, cap, "usher-%s", p->role);
-}
 
 static void log_to(const struct run *r, const struct place *p)
 {
@@ -162,7 +171,7 @@ static void log_to(const struct run *r, const struct place *p)
 
 static void become(const struct run *r, const struct place *p, int ready, pid_t parent)
 {
-	char names[LISTENERS * 25] = "", number[16], path[700];
+	char names[LISTENERS * 25] = "", number[16], path[PROGRAM_ROOM];
 	int high[LISTENERS + 1];
 	sigset_t none;
 
@@ -188,7 +197,7 @@ static void become(const struct run *r, const struct place *p, int ready, pid_t 
 	setenv("LISTEN_FDNAMES", names, 1);
 	snprintf(number, sizeof(number), "%d", 3 + p->n);
 	setenv("USHER_READY_FD", number, 1);
-	program(r, p, path, sizeof(path));
+	program_find(p->role, path);
 	execlp(path, path, p->dir, (char *)NULL);
 	fprintf(stderr, "usher: %s: %s\n", path, strerror(errno));
 	_exit(127);
@@ -202,19 +211,19 @@ static int wait_ready(int fd)
 	return poll(&f, 1, READY_MS) == 1 && read(fd, &one, 1) == 1;
 }
 
-static void last_words(const struct place *p)
+static void last_words(const struct run *r, const struct place *p)
 {
 	char path[600], line[600], last[600] = "";
 	FILE *f;
 
 	snprintf(path, sizeof(path), "%s/run/log", p->dir);
-	f = fopen(path, "re");
+	f = r->verbose ? NULL : fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f))
 		snprintf(last, sizeof(last), "%s", line);
 	if (f)
 		fclose(f);
 	last[strcspn(last, "\n")] = 0;
-	sorry("%s: usher-%s did not start: %s", p->dir, p->role, *last ? last : "it said nothing");
+	sorry("%s: usher-%s did not start: %s", p->dir, p->role, *last ? last : r->verbose ? "it said so above" : "it said nothing");
 }
 
 static int place_start(const struct run *r, struct place *p)
@@ -231,7 +240,7 @@ static int place_start(const struct run *r, struct place *p)
 	close(ready[1]);
 	if (p->pid < 0 || !wait_ready(ready[0])) {
 		close(ready[0]);
-		last_words(p);
+		last_words(r, p);
 		return FAILED;
 	}
 	close(ready[0]);
@@ -258,8 +267,8 @@ static void died(struct run *r, pid_t pid, int status)
 		p->backoff = p->backoff ? p->backoff * 2 : 100;
 		p->backoff = p->backoff > RESTART_MOST_MS ? RESTART_MOST_MS : p->backoff;
 		p->restart_at = clock_mono_ms() + p->backoff;
-		printf("%s %s ended (%s %d); again in %lld ms\n", p->role, p->id, WIFSIGNALED(status) ? "signal" : "exit",
-			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long)p->backoff);
+		printf("%s %s ended (%s %d); again in %lld ms; its log: %s/run/log\n", p->role, p->id, WIFSIGNALED(status) ? "signal" : "exit",
+			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long)p->backoff, p->dir);
 		fflush(stdout);
 	}
 }
@@ -362,18 +371,6 @@ static void watcher_start(struct run *r)
 	_exit(0);
 }
 
-static int self_dir(struct run *r)
-{
-	ssize_t n = readlink("/proc/self/exe", r->self, sizeof(r->self) - 1);
-	char *slash;
-
-	r->self[n > 0 ? n : 0] = 0;
-	slash = strrchr(r->self, '/');
-	if (slash)
-		*slash = 0;
-	return slash != NULL;
-}
-
 int run_dirs(struct words *w)
 {
 	static struct run r; /* large, and there is one */
@@ -384,7 +381,7 @@ int run_dirs(struct words *w)
 	r.verbose = words_flag(w, "verbose");
 	r.temporary = words_flag(w, "temporary");
 	r.remove = words_option(w, "remove");
-	if (!w->n || w->n > DIRS || w->v[0][0] == '-') {
+	if (!w->n || w->n > DIRS) {
 		sorry("usage: usher run [--temporary | --remove DIR] [--verbose] DIR... (at most %d)", DIRS);
 		return USAGE;
 	}
@@ -395,7 +392,7 @@ int run_dirs(struct words *w)
 	sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != parent || !self_dir(&r))
+	if (getppid() != parent)
 		return FAILED;
 	for (; r.n < w->n && !code; r.n++)
 		code = place_read(r.place + r.n, w->v[r.n]);

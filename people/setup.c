@@ -12,17 +12,17 @@
 #include "people/people.h"
 #include "proto/est.h"
 
-enum { ROOM = 700, LIFE_ROOT = 3650 * 86400 };
+enum { ROOM = 700, SETTINGS = 8192 };
 
 /* What a folder of each role holds. */
 static const struct kind {
 	const char *role;
-	const char *listeners[4]; /* NULL-ended; udp: with its prefix */
+	const char *listeners[5]; /* NULL-ended; udp: with its prefix; ?: only where --listen asks for it */
 	int signs, serves;
 } kinds[] = {
 	{ "attestation", { "peers", "ocsp" }, 0, 1 },
 	{ "registration", { "peers", "discover", "gsup", "access" }, 1, 1 },
-	{ "visited", { "peers", "user", "udp:cell" }, 0, 1 },
+	{ "visited", { "peers", "user", "udp:cell", "?sgsn" }, 0, 1 },
 	{ "hss", { "peers", "gsup", "access" }, 1, 1 },
 	{ "dlusim", { "peers", "equipment", "owner" }, 1, 1 },
 	{ "dm", { "peers", "equipment" }, 0, 1 },
@@ -56,43 +56,71 @@ static enum err text_file(struct setup *s, const char *name, const char *text, m
 
 /* --- usher.yaml --- */
 
-static const char *listen_at(struct words *w, const char *name, char *dst, size_t cap)
+static const char *name_of(const char *listener)
 {
-	for (int i = 0; i + 1 < w->n; i++)
-		if (!strcmp(w->v[i], "--listen") && !strncmp(w->v[i + 1], name, strlen(name)) && w->v[i + 1][strlen(name)] == '=') {
-			snprintf(dst, cap, "%s", w->v[i + 1] + strlen(name) + 1);
-			return dst;
-		}
-	return "127.0.0.1:0";
+	return *listener == '?' ? listener + 1 : strncmp(listener, "udp:", 4) ? listener : listener + 4;
 }
 
-static enum err config_write(struct setup *s, struct words *w)
+/* --listen NAME=HOST:PORT of this role's listeners, --set KEY=VALUE: as lines "listen NAME=HOST:PORT" and "KEY: VALUE". */
+static enum err settings_read(struct setup *s, struct words *w, char text[SETTINGS])
 {
-	char text[8192], at[300];
-	struct wr t = wr_of(text, sizeof(text) - 1);
-	const char *set;
+	struct wr t = wr_of(text, SETTINGS - 1);
+	const char *v;
 
-	wr_printf(&t, "role: %s\nid: %s\n", s->kind->role, s->id);
-	if (s->kind->listeners[0])
-		wr_printf(&t, "listen:\n");
-	for (int i = 0; i < 4 && s->kind->listeners[i]; i++) {
-		const char *name = s->kind->listeners[i];
-		int udp = !strncmp(name, "udp:", 4);
+	while ((v = words_option(w, "listen"))) {
+		const char *eq = strchr(v, '=');
 
-		name += udp ? 4 : 0;
-		wr_printf(&t, "  %s: \"%s%s\"\n", name, udp ? "udp://" : "", listen_at(w, name, at, sizeof(at)));
+		if (!eq || !strchr(eq, ':'))
+			return fail(&s->why, ERR_FORMAT, "--listen `%s`: write NAME=HOST:PORT, like peers=10.0.0.3:8443", v);
+		wr_printf(&t, "listen %s\n", v);
 	}
-	while (words_option(w, "listen"))
-		;
-	while ((set = words_option(w, "set"))) {
-		const char *eq = strchr(set, '=');
+	while ((v = words_option(w, "set"))) {
+		const char *eq = strchr(v, '=');
 
-		if (!eq)
-			return fail(&s->why, ERR_FORMAT, "--set `%s`: write KEY=VALUE, as in usher.yaml", set);
-		wr_printf(&t, "%.*s: %s\n", (int)(eq - set), set, eq + 1);
+		if (!eq || eq == v)
+			return fail(&s->why, ERR_FORMAT, "--set `%s`: write KEY=VALUE, as in usher.yaml", v);
+		wr_printf(&t, "%.*s: %s\n", (int)(eq - v), v, eq + 1);
 	}
 	text[t.n] = 0;
-	return wr_done(&t) ? ERR_LIMIT : s->kind->serves ? text_file(s, "usher.yaml", text, 0600) : OK;
+	return wr_done(&t);
+}
+
+/* The address given for a listener; its line is taken out of the settings. */
+static void listen_at(char *settings, const char *listener, char *dst, size_t cap)
+{
+	char line[64], *at, *end;
+
+	snprintf(line, sizeof(line), "listen %s=", name_of(listener));
+	snprintf(dst, cap, "%s", *listener == '?' ? "" : "127.0.0.1:0");
+	at = strstr(settings, line);
+	if (!at)
+		return;
+	end = strchr(at, '\n');
+	snprintf(dst, cap, "%.*s", (int)(end - at) - (int)strlen(line), at + strlen(line));
+	memmove(at, end + 1, strlen(end + 1) + 1);
+}
+
+static enum err config_write(struct setup *s, char *settings)
+{
+	char text[SETTINGS + 2048], at[300];
+	struct wr t = wr_of(text, sizeof(text) - 1);
+	const char *const *l = s->kind->listeners;
+
+	wr_printf(&t, "role: %s\nid: %s\n", s->kind->role, s->id);
+	if (*l)
+		wr_printf(&t, "listen:\n");
+	for (int i = 0; l[i]; i++) {
+		listen_at(settings, l[i], at, sizeof(at));
+		if (*at)
+			wr_printf(&t, "  %s: \"%s%s\"\n", name_of(l[i]), !strncmp(l[i], "udp:", 4) && strncmp(at, "udp://", 6) ? "udp://" : "", at);
+	}
+	if (strncmp(settings, "listen ", 7)) {
+		wr_text(&t, settings);
+		text[t.n] = 0;
+		return wr_done(&t) ? ERR_LIMIT : s->kind->serves ? text_file(s, "usher.yaml", text, 0600) : OK;
+	}
+	settings[strcspn(settings, "=")] = 0;
+	return fail(&s->why, ERR_MISSING, "role %s has no listener `%s`; `usher-%s --example-config` shows them", s->kind->role, settings + 7, s->kind->role);
 }
 
 /* --- the attestation provider: its own roots and issuing CAs --- */
@@ -157,22 +185,23 @@ static enum err bootstrap(struct setup *s, const char *staff, const char *file)
 		e = ERR_CRYPTO;
 	if (!e)
 		e = hex_of(BYTES_OF(md), hash, sizeof(hash));
-	snprintf(line, sizeof(line), "staff %s %s\n", staff, hash);
-	if (!e)
-		e = text_file(s, "bootstrap", line, 0600);
+	f = e ? NULL : fopen(file, "wex"); /* before the mark `bootstrap`: without it nobody could ever come in */
+	if (!e && !f)
+		return fail(&s->why, ERR_IO, "%s: %s; the first member of staff gets his invite there", file, strerror(errno));
+	if (f) {
+		fchmod(fileno(f), 0600);
+		fprintf(f, "%s\n", text);
+		if (fflush(f) || fsync(fileno(f)))
+			e = fail(&s->why, ERR_IO, "%s: %s", file, strerror(errno));
+		fclose(f);
+	}
+	secret_wipe(text, sizeof(text));
 	snprintf(line, sizeof(line), "peers/staff_%s.yaml", staff);
 	snprintf(peer, sizeof(peer), "role: staff\nid: %s\n", staff);
 	if (!e)
 		e = text_file(s, line, peer, 0600);
-	if (e)
-		return e;
-	f = fopen(file, "wex");
-	if (!f)
-		return fail(&s->why, ERR_IO, "%s: %s", file, strerror(errno));
-	fchmod(fileno(f), 0600);
-	fprintf(f, "%s\n", text);
-	secret_wipe(text, sizeof(text));
-	return fclose(f) ? ERR_IO : OK;
+	snprintf(line, sizeof(line), "staff %s %s\n", staff, hash);
+	return e ? e : text_file(s, "bootstrap", line, 0600);
 }
 
 static enum err pki_make(struct setup *s, const char *staff, const char *file)
@@ -315,12 +344,10 @@ static enum err copy_roots(struct setup *s, const char *from)
 static enum err join(struct setup *s, const char *attestation, const char *roots, const char *invite)
 {
 	struct enrolment n = { 0 };
-	const char *eq = attestation ? strchr(attestation, '=') : NULL;
+	const char *eq = strchr(attestation, '=');
 	char path[ROOM];
 	enum err e;
 
-	if (!eq || !roots || !invite)
-		return fail(&s->why, ERR_MISSING, "needed: --attestation ID=HOST:PORT, --roots FILE (handed over safely), --invite-file FILE");
 	e = conf_resolve(eq + 1, n.address, sizeof(n.address), &s->why);
 	if (e)
 		return e;
@@ -342,10 +369,48 @@ static enum err join(struct setup *s, const char *attestation, const char *roots
 	return e;
 }
 
-static int usage(void)
+/* --- the folder --- */
+
+static int has(const struct setup *s, const char *name)
 {
-	sorry("usage: usher setup ROLE DIR --id ID ...; `usher help setup` has examples");
-	return USAGE;
+	char path[ROOM];
+
+	return !access(in(s, name, path), F_OK);
+}
+
+/* roots.pem and the last thing that a set-up makes are there, or a role has written: nothing of it may be touched. */
+static enum err fresh(struct setup *s, int own_pki)
+{
+	static const char *const begun[] = { "usher.yaml", "kek", "roots.pem", "sign.key", "sign.pem", "tls.key", "tls.pem" };
+	char path[ROOM], db[64];
+
+	snprintf(db, sizeof(db), "%s.db", s->kind->role);
+	if (has(s, db) || (own_pki ? has(s, "bootstrap") : has(s, "tls.pem")))
+		return fail(&s->why, ERR_EXISTS, "%s is set up already; nothing was changed. Its configuration is %s/usher.yaml; move the folder away to begin anew",
+			s->dir, s->dir);
+	if (own_pki && has(s, "ca"))
+		return fail(&s->why, ERR_EXISTS, "%s is half made: the set-up of its CA was interrupted before anybody trusted it. Remove the folder and give the "
+			"same command again", s->dir);
+	if (mkdir(s->dir, 0700) && errno != EEXIST)
+		return fail(&s->why, ERR_IO, "%s: %s", s->dir, strerror(errno));
+	for (size_t i = 0; i < sizeof(begun) / sizeof(*begun); i++)
+		if (has(s, begun[i]) && unlink(in(s, begun[i], path)))
+			return fail(&s->why, ERR_IO, "%s: %s", path, strerror(errno));
+	return mkdir(in(s, "peers", path), 0700) && errno != EEXIST ? fail(&s->why, ERR_IO, "%s: %s", path, strerror(errno)) : OK;
+}
+
+static const char usage[] = "setup ROLE DIR --id ID ...; `usher help setup` has examples";
+
+static int kind_find(struct setup *s, const char *role)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (!strcmp(kinds[i].role, role))
+			s->kind = kinds + i;
+	if (!s->kind)
+		sorry("`%s` is no role; one of attestation registration visited hss dlusim dm factory staff", role);
+	else if (!s->id || !*s->id || strlen(s->id) >= ID_MAX)
+		sorry("needed: --id ID: a PLMN as <mcc>-<mnc> for registration, visited and hss, a DNS name for the other roles, the maker, a name for staff");
+	return s->kind && s->id && *s->id && strlen(s->id) < ID_MAX;
 }
 
 int setup_role(struct words *w)
@@ -353,30 +418,28 @@ int setup_role(struct words *w)
 	struct setup s = { .id = words_option(w, "id") };
 	const char *attestation = words_option(w, "attestation"), *roots = words_option(w, "roots"), *staff = words_option(w, "staff"),
 		*invite = words_option(w, "invite-file");
-	char path[ROOM];
-	enum err e = OK;
+	char settings[SETTINGS] = "", path[ROOM];
+	int own_pki;
+	enum err e = settings_read(&s, w, settings);
 
-	for (size_t i = 0; w->n >= 2 && i < sizeof(kinds) / sizeof(*kinds); i++)
-		if (!strcmp(kinds[i].role, w->v[0]))
-			s.kind = kinds + i;
-	if (!s.id || !s.kind || strlen(s.id) >= ID_MAX)
-		return usage();
+	if (e)
+		return sorry("%s", s.why.text[0] ? s.why.text : "--listen and --set are too long"), USAGE;
+	if (!words_left(w, 2, usage) || !kind_find(&s, w->v[0]))
+		return USAGE;
 	s.dir = w->v[1];
-	if (mkdir(s.dir, 0700) && errno != EEXIST)
-		return sorry("%s: %s", s.dir, strerror(errno));
-	(void)!mkdir(in(&s, "peers", path), 0700);
-	e = config_write(&s, w);
-	if (!e && w->n != 2)
-		return words_left(w, 2, "setup ROLE DIR --id ID ..."), USAGE;
+	own_pki = !strcmp(s.kind->role, "attestation");
+	if (own_pki ? !staff || !invite : !attestation || !strchr(attestation, '=') || !roots || !invite)
+		return sorry(own_pki ? "needed: --staff NAME --invite-file FILE (written for NAME)"
+			: "needed: --attestation ID=HOST:PORT --roots FILE (handed over safely) --invite-file FILE"), USAGE;
+	e = fresh(&s, own_pki);
+	if (!e)
+		e = config_write(&s, settings);
 	if (!e && s.kind->serves)
 		e = kek_create(in(&s, "kek", path), &s.why);
-	if (!e && !strcmp(s.kind->role, "attestation"))
-		e = staff && invite ? pki_make(&s, staff, invite) : fail(&s.why, ERR_MISSING, "needed: --staff NAME --invite-file FILE (written for NAME)");
-	else if (!e)
-		e = join(&s, attestation, roots, invite);
+	if (!e)
+		e = own_pki ? pki_make(&s, staff, invite) : join(&s, attestation, roots, invite);
 	if (e)
 		return sorry("%s", s.why.text[0] ? s.why.text : err_text(e));
-	if (!w->json)
-		printf("%s: %s %s\n", s.dir, s.kind->role, s.id);
+	answer(w, json_pack("{s:s, s:s, s:s}", "dir", s.dir, "role", s.kind->role, "id", s.id), "%s: %s %s", s.dir, s.kind->role, s.id);
 	return DONE;
 }

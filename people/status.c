@@ -92,20 +92,20 @@ int status_all(struct words *w)
 			continue;
 		asked++;
 		o = asker_json(a, p, "/v1/status", NULL, NULL);
-		if (!o)
+		if (!o) {
 			code = FAILED;
-		else if (w->json)
-			json_array_append(all, o);
-		else
+			o = json_pack("{s:s, s:s, s:s, s:b}", "role", p->party.role, "id", p->party.id, "address", p->address, "down", 1);
+			if (!w->json)
+				printf("%-13s %-24s DOWN at %s; look into run/log of its folder, and whether `usher run` is up\n", p->party.role, p->party.id, p->address);
+		} else if (!w->json) {
 			line(p, o);
-		json_decref(o);
+		}
+		json_array_append_new(all, o);
 	}
 	if (a && !asked)
 		code = sorry("no role to ask; `usher peer add DIR ROLE ID --address HOST:PORT` makes this folder know one");
-	if (a && w->json) {
-		json_dumpf(all, stdout, JSON_INDENT(2));
-		putchar('\n');
-	}
+	if (a && w->json)
+		print_json(json_incref(all));
 	json_decref(all);
 	asker_close(a);
 	return a ? code : FAILED;

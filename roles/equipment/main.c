@@ -266,56 +266,146 @@ static int live(int fleet, const char *dir, enum agent_goal until)
 	return code;
 }
 
+/* --- words for people --- */
+
+static const struct life {
+	const char *word, *about;
+	enum agent_goal goal;
+} lives[] = {
+	{ "run", "lives: attaches, asks where to go, proves what it is, installs its USIM, and again as itself", GOAL_NONE },
+	{ "discover", "the same, and ends when the DLUSIM service is known", GOAL_DISCOVERED },
+	{ "verify", "the same, and ends when it has proved itself and holds its trigger", GOAL_TRIGGERED },
+	{ "install", "the same, and ends when its USIM is installed, inactive", GOAL_INSTALLED },
+	{ "operate", "the same, and ends when it is operative as itself", GOAL_OPERATIVE },
+};
+enum { LIVES = sizeof(lives) / sizeof(*lives) };
+
 static int usage(FILE *out, int code)
 {
-	fprintf(out, "usher-equipment: a machine with a trusted environment, a modem and an agent\n\n"
-		"usage: usher-equipment run DIR            lives: attaches, asks where to go, proves what it is; DIR/equipment.yaml holds its frequencies\n"
-		"       usher-equipment run-fleet DIR      all equipments in DIR's folders in one process; DIR/equipment.yaml\n"
-		"       usher-equipment discover[-fleet] DIR   the same, and ends when the DLUSIM service is known\n"
-		"       usher-equipment verify[-fleet] DIR     the same, and ends when it has proved itself and holds its trigger\n"
-		"       usher-equipment install[-fleet] DIR    the same, and ends when its USIM is installed, inactive\n"
-		"       usher-equipment operate[-fleet] DIR    the same, and ends when it is operative as itself\n"
-		"       usher-equipment make DIR ID        a new equipment: keys that never leave its tre\n");
+	fprintf(out, "usher-equipment: a machine with a trusted environment (tre), a modem and an agent\n\n"
+		"usage: usher-equipment LIFE DIR           one equipment; DIR/equipment.yaml holds its frequencies\n"
+		"       usher-equipment LIFE-fleet DIR     all equipments in DIR's folders, in one process; DIR/equipment.yaml\n"
+		"       usher-equipment make DIR ID        a new equipment: keys that never leave its tre\n"
+		"       usher-equipment DOOR DIR [...]     one door of the tre, for the production line (`usher factory`)\n"
+		"       usher-equipment --check-config DIR | --example-config | --man | --version | --help\n\nLIFE:\n");
+	for (int i = 0; i < LIVES; i++)
+		fprintf(out, "  %-27s %s\n", lives[i].word, lives[i].about);
+	fprintf(out, "DOOR:\n");
 	for (int i = 0; i < DOORS; i++)
-		fprintf(out, "       usher-equipment %s DIR %-14s %s\n", doors[i].name, doors[i].argument ? doors[i].argument : "", doors[i].about);
+		fprintf(out, "  %-10s DIR %-12s %s\n", doors[i].name, doors[i].argument ? doors[i].argument : "", doors[i].about);
 	return code;
 }
 
-static const struct {
-	const char *word;
-	int fleet;
-	enum agent_goal goal;
-} lives[] = {
-	{ "run", 0, GOAL_NONE }, { "run-fleet", 1, GOAL_NONE }, { "discover", 0, GOAL_DISCOVERED }, { "discover-fleet", 1, GOAL_DISCOVERED },
-	{ "verify", 0, GOAL_TRIGGERED }, { "verify-fleet", 1, GOAL_TRIGGERED },
-	{ "install", 0, GOAL_INSTALLED }, { "install-fleet", 1, GOAL_INSTALLED },
-	{ "operate", 0, GOAL_OPERATIVE }, { "operate-fleet", 1, GOAL_OPERATIVE },
-};
+static void man_row(const char *word, const char *about)
+{
+	printf(".TP\n.B ");
+	man_text(word, stdout);
+	putchar('\n');
+	man_text(about, stdout);
+	putchar('\n');
+}
+
+static int man(void)
+{
+	printf(".TH USHER\\-EQUIPMENT 8 \"\" \"usher " USHER_VERSION "\" \"usher\"\n.SH NAME\nusher\\-equipment \\- a machine with a trusted environment, a modem and an agent\n"
+		".SH SYNOPSIS\n.B usher\\-equipment\n.IR LIFE [ \\-fleet ]\n.I DIR\n.br\n.B usher\\-equipment make\n.I DIR ID\n.br\n.B usher\\-equipment\n.I DOOR DIR\n"
+		"[\\fIARGUMENT\\fR]\n.br\n.B usher\\-equipment \\-\\-check\\-config\n.I DIR\n.br\n.B usher\\-equipment\n"
+		"[\\fB\\-\\-example\\-config\\fR|\\fB\\-\\-man\\fR|\\fB\\-\\-version\\fR|\\fB\\-\\-help\\fR]\n"
+		".SH DESCRIPTION\nThe folder\n.I DIR\nis one equipment, which\n.B usher factory\nmakes; with\n.B \\-fleet\nits folders are one equipment each, all in one process.\n"
+		"What an equipment cannot do now it does later, with back\\-off, for ever.\n.SS Lives\n");
+	for (int i = 0; i < LIVES; i++)
+		man_row(lives[i].word, lives[i].about);
+	printf(".SS Doors\nfor the production line, one call each\n");
+	for (int i = 0; i < DOORS; i++)
+		man_row(doors[i].name, doors[i].about);
+	printf(".SH CONFIGURATION\nItems of DIR/equipment.yaml:\n");
+	conf_man(schema, stdout);
+	printf(".SH FILES\n.TP\n.BR tre.key \", \" tre.a \", \" tre.b\nthe trusted environment: keys, orders, USIMs, in two copies; the key file stands for its hardware\n"
+		".TP\n.B roots.pem\nthe agent's roots, for TLS\n.TP\n.B label\nthe claim key, as printed on the equipment: secret, for its owner\n"
+		".TP\n.B journey\na line of JSON per event: at_ms, equipment, step, text; sent, received (octets) and turns (round trips) on its link since power\\-on.\n"
+		".B usher watch\nreads it\n"
+		".SH EXIT STATUS\n0 when the life's goal is reached or at SIGTERM, 1 on failure (one sentence on standard error), 2 for wrong usage.\n"
+		".SH EXAMPLES\n.nf\nusher\\-equipment run\\-fleet fleet\nusher\\-equipment operate fleet/acme_000001\n.fi\n"
+		".SH SEE ALSO\n.BR usher (1),\n.BR usher.yaml (5)\n");
+	return 0;
+}
+
+static int config_check(struct line *l)
+{
+	struct conf c;
+	enum err e = conf_find(l->dir, &c, &l->why);
+
+	if (e)
+		return sorry(l, e);
+	printf("%s: good, %zu frequencies\n", l->dir, c.frequency.n);
+	conf_free(schema, &c);
+	return 0;
+}
+
+static int unknown(const char *word)
+{
+	const char *near = NULL;
+	size_t least = 4;
+
+	for (int i = 0; i < LIVES + DOORS; i++) {
+		const char *have = i < LIVES ? lives[i].word : doors[i - LIVES].name;
+
+		if (text_distance(have, word) < least) {
+			least = text_distance(have, word);
+			near = have;
+		}
+	}
+	fprintf(stderr, "usher-equipment: `%s`, or what follows it, is not understood%s%s%s; --help shows the usage\n", word,
+		near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
+	return 2;
+}
+
+/* `run` or `run-fleet`: the row, and whether it is a fleet's. */
+static const struct life *life_find(const char *word, int *fleet)
+{
+	for (int i = 0; i < LIVES; i++) {
+		size_t n = strlen(lives[i].word);
+
+		*fleet = !strcmp(word + (strncmp(word, lives[i].word, n) ? 0 : n), "-fleet");
+		if (*fleet || !strcmp(word, lives[i].word))
+			return lives + i;
+	}
+	return NULL;
+}
 
 int main(int argc, char **argv)
 {
 	struct line l = { argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL, { "" } };
+	const char *word = argc > 1 ? argv[1] : "";
+	const struct life *life;
 	enum err e = ERR_FORMAT;
+	int fleet;
 
 	secret_process();
 	log_open("equipment", LOG_WARN);
-	if (argc == 2 && !strcmp(argv[1], "--help"))
+	if (argc == 2 && (!strcmp(word, "--help") || !strcmp(word, "-h")))
 		return usage(stdout, 0);
-	if (argc == 2 && !strcmp(argv[1], "--version"))
+	if (argc == 2 && !strcmp(word, "--version"))
 		return printf("usher-equipment %s\n", USHER_VERSION) < 0;
-	if (argc == 4 && !strcmp(argv[1], "make")) {
+	if (argc == 2 && !strcmp(word, "--man"))
+		return man();
+	if (argc == 2 && !strcmp(word, "--example-config"))
+		return conf_example(schema, "an equipment's, or its fleet's: DIR/equipment.yaml", stdout), 0;
+	if (argc == 3 && !strcmp(word, "--check-config"))
+		return config_check(&l);
+	if (argc == 4 && !strcmp(word, "make")) {
 		e = make(&l);
 		return e ? sorry(&l, e) : 0;
 	}
-	for (size_t i = 0; argc == 3 && i < sizeof(lives) / sizeof(*lives); i++)
-		if (!strcmp(argv[1], lives[i].word)) {
-			log_open("equipment", LOG_INFO);
-			return live(lives[i].fleet, argv[2], lives[i].goal);
-		}
+	life = argc == 3 ? life_find(word, &fleet) : NULL;
+	if (life) {
+		log_open("equipment", LOG_INFO);
+		return live(fleet, l.dir, life->goal);
+	}
 	for (int i = 0; i < DOORS; i++)
-		if (argc == 3 + (doors[i].argument != NULL) && !strcmp(argv[1], doors[i].name)) {
+		if (argc == 3 + (doors[i].argument != NULL) && !strcmp(word, doors[i].name)) {
 			e = with_tre(&l, doors[i].act);
 			return e ? sorry(&l, e) : 0;
 		}
-	return usage(stderr, 2);
+	return argc > 1 ? unknown(word) : usage(stderr, 2);
 }
