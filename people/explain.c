@@ -338,7 +338,7 @@ static void print_silent(const struct tale *t)
 
 int explain(struct words *w)
 {
-	struct tale t = { .entries = json_array(), .silent = json_array() };
+	struct tale t = { 0 };
 	int code = DONE, all = words_flag(w, "all");
 	json_t *is;
 
@@ -347,6 +347,8 @@ int explain(struct words *w)
 	t.asker = asker_open(w, NULL);
 	if (!t.asker)
 		return FAILED;
+	t.entries = json_array();
+	t.silent = json_array();
 	first_names(&t, w->v[0]);
 	unknown_roles(&t);
 	for (size_t i = 0; i < t.names; i++) /* grows while roles name further ones */

@@ -157,7 +157,7 @@ int words_left(struct words *w, int n, const char *usage)
 {
 	if (w->n == n)
 		return 1;
-	sorry("%d words expected, %d given; usage: usher %s", n, w->n, usage);
+	sorry("%d word%s expected, %d given; usage: usher %s", n, n == 1 ? "" : "s", w->n, usage);
 	return 0;
 }
 
@@ -199,7 +199,7 @@ static int option_known(const struct command *c, const char *name, size_t n, int
 
 static int options_check(const struct command *c, const struct words *w)
 {
-	char near[40];
+	char near[40] = "";
 	int value = 0;
 
 	for (int i = 0; i < w->n; i++) {
@@ -209,8 +209,9 @@ static int options_check(const struct command *c, const struct words *w)
 		if (*name != '-' || !name[1])
 			continue;
 		if (name[1] != '-' || !option_known(c, name + 2, n - 2, &value, near)) {
-			sorry("`usher %s` has no option `%.*s`%s%s%s; `usher help %s` shows its options", c->words, (int)n, name, name[1] == '-' && *near ?
-				"; did you mean --" : "", name[1] == '-' ? near : "", name[1] == '-' && *near ? "?" : "", c->words);
+			near[name[1] == '-' ? sizeof(near) - 1 : 0] = 0;
+			sorry("`usher %s` has no option `%.*s`; %s%s%s`usher help %s` shows its options", c->words, (int)n, name, *near ? "did you mean --" : "",
+				near, *near ? "? " : "", c->words);
 			return 0;
 		}
 		if (value == !!eq)
@@ -280,6 +281,8 @@ static int unknown(const struct words *w)
 	const char *near = NULL;
 	size_t least = FAR;
 
+	if (w->v[0][0] == '-')
+		return sorry("no option `%s` before a command; there are --as DIR, --json, --help, --version and --man", w->v[0]), USAGE;
 	snprintf(actor, sizeof(actor), "%.60s ", w->v[0]);
 	for (int i = 0; i < COMMANDS; i++) {
 		if (!strncmp(commands[i].words, actor, strlen(actor))) {
@@ -294,7 +297,7 @@ static int unknown(const struct words *w)
 			near = commands[i].words;
 		}
 	}
-	sorry("no command `%s`%s%s%s; `usher help` lists all", w->v[0], near ? "; did you mean `usher " : "", near ? near : "", near ? "`?" : "");
+	sorry("no command `%s`; %s%s%s`usher help` lists all", w->v[0], near ? "did you mean `usher " : "", near ? near : "", near ? "`? " : "");
 	return USAGE;
 }
 

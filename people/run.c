@@ -120,7 +120,7 @@ static int place_lock(struct place *p)
 	p->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (p->lock < 0)
 		return sorry("%s: %s", path, strerror(errno));
-	return flock(p->lock, LOCK_EX | LOCK_NB) ? sorry("%s: another `usher run` serves this folder; end that one first", p->dir) : DONE;
+	return flock(p->lock, LOCK_EX | LOCK_NB) ? sorry("%s: another `usher run` serves this folder, or it is named twice; end that one first", p->dir) : DONE;
 }
 
 static int ports_write(const struct place *p)

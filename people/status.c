@@ -102,7 +102,10 @@ int status_all(struct words *w)
 		}
 		json_array_append_new(all, o);
 	}
-	if (a && !asked)
+	if (a && !asked && w->n == 2)
+		code = sorry("this folder knows no %s %s with an address; `usher peer add DIR %s %s --address HOST:PORT` makes it known", w->v[0], w->v[1], w->v[0],
+			w->v[1]);
+	else if (a && !asked)
 		code = sorry("no role to ask; `usher peer add DIR ROLE ID --address HOST:PORT` makes this folder know one");
 	if (a && w->json)
 		print_json(json_incref(all));
