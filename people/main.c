@@ -9,7 +9,7 @@
 #include "core/secret.h"
 #include "people/people.h"
 
-/* arguments names every option of the command: what does not stand there is refused before the command runs. */
+/* arguments and more name every option of the command: what does not stand there is refused before the command runs. */
 static const struct command commands[] = {
 	{ "setup", "ROLE DIR --id ID [--attestation ID=HOST:PORT --roots FILE --invite-file FILE] [--staff NAME] [--listen NAME=HOST:PORT]... [--set KEY=VALUE]...",
 		"make the folder of a role, a member of staff or a factory",
@@ -178,22 +178,24 @@ static int next_option(const char **at, size_t *len, int *value)
 /* 1 and whether it wants a value, or 0 and the nearest name. */
 static int option_known(const struct command *c, const char *name, size_t n, int *value, char near[40])
 {
-	const char *at = c->arguments;
-	char given[40];
+	const char *const texts[] = { c->arguments, c->more };
 	size_t len, least = FAR;
+	char given[40];
 
 	snprintf(given, sizeof(given), "%.*s", (int)n, name);
-	for (*near = 0; next_option(&at, &len, value);) {
-		char have[40];
+	*near = 0;
+	for (int i = 0; i < 2; i++)
+		for (const char *at = texts[i]; next_option(&at, &len, value);) {
+			char have[40];
 
-		snprintf(have, sizeof(have), "%.*s", (int)len, at);
-		if (!strcmp(have, given))
-			return 1;
-		if (text_distance(have, given) < least) {
-			least = text_distance(have, given);
-			memcpy(near, have, sizeof(have));
+			snprintf(have, sizeof(have), "%.*s", (int)len, at);
+			if (!strcmp(have, given))
+				return 1;
+			if (text_distance(have, given) < least) {
+				least = text_distance(have, given);
+				memcpy(near, have, sizeof(have));
+			}
 		}
-	}
 	return 0;
 }
 

@@ -143,30 +143,45 @@ static void row_told(struct claim *c, json_t *row)
 		printf("%-24s %-11s %s\n", json_string_value(json_object_get(row, "equipment")), state ? state : "?", why ? why : "");
 }
 
+static int settled(json_t *row)
+{
+	const char *state = json_string_value(json_object_get(row, "state"));
+
+	return state && (!strcmp(state, "refused") || !strcmp(state, "subscribed"));
+}
+
+/* What is settled is told and not sent again (a refused row would be tried anew); the others stay, in their order. */
+static void rows_answered(struct claim *c, json_t *list, int last)
+{
+	json_t *open = json_array(), *row;
+	size_t i;
+
+	json_array_foreach(list, i, row)
+		if (last || settled(row))
+			row_told(c, row);
+		else
+			json_array_append(open, json_array_get(c->rows, i));
+	json_decref(c->rows);
+	c->rows = open;
+}
+
 /* Sends the rows until all are settled or patience ends: a row sent again finds itself. */
 static int rows_send(struct claim *c)
 {
 	const struct timespec pause = { 0, 500000000 };
 	time_t until = time(NULL) + PATIENCE_S;
-	json_t *answer = NULL, *body = json_pack("{s:O}", "rows", c->rows), *row;
-	int status = 202;
-	size_t i;
+	int status;
 
-	while (json_array_size(c->rows) && status == 202 && time(NULL) < until) {
-		json_decref(answer);
-		answer = call(&c->owner, "/v1/subscribe", json_incref(body), &status);
+	while (json_array_size(c->rows)) {
+		json_t *answer = call(&c->owner, "/v1/subscribe", json_pack("{s:O}", "rows", c->rows), &status);
+
 		if (!answer)
-			break;
-		if (status == 202)
+			return sorry("stopped at line %zu; what was taken stays. Give the same command again", c->line);
+		rows_answered(c, json_object_get(answer, "rows"), time(NULL) >= until);
+		json_decref(answer);
+		if (json_array_size(c->rows))
 			nanosleep(&pause, NULL);
 	}
-	json_decref(body);
-	if (!answer && json_array_size(c->rows))
-		return sorry("stopped at line %zu; what was taken stays. Give the same command again", c->line);
-	json_array_foreach(json_object_get(answer, "rows"), i, row)
-		row_told(c, row);
-	json_decref(answer);
-	json_array_clear(c->rows);
 	return DONE;
 }
 
