@@ -166,6 +166,10 @@ static const struct turn {
 	{ "hss", "attached in network", 14, 99, "the equipment", "it sends its receipt" },
 	{ "dlusim", "is in service", 15, 99, "the HSS and the registration operator", "they take the receipt" },
 	{ "dlusim", "is operative", 16, 99, NULL, "operative; nothing is left to do" },
+	{ "hss", "expired unused", 5, 6, "the equipment", "it proves itself again when it is switched on" },
+	{ "registration", "is blocked by", 15, 99, "the registration operator's staff", "`usher pimsi unblock` when it may go on" },
+	{ "registration", "is unblocked by", 15, 99, "the equipment", "it attaches again" },
+	{ "hss", "is active again", 16, 17, NULL, "operative; nothing is left to do" },
 	{ "hss", "is suspended", 17, 99, "the home operator's staff", "`usher imsi resume` when its owner may use it again" },
 	{ "hss", "is terminated", 18, 99, "its owner", "`usher owner claim` with a higher --serial chooses an operator again" },
 };

@@ -9,7 +9,7 @@
 #include "core/secret.h"
 #include "people/people.h"
 
-/* arguments and more name every option of the command: what does not stand there is refused before the command runs. */
+/* arguments names every option of the command: what does not stand there is refused before the command runs. */
 static const struct command commands[] = {
 	{ "setup", "ROLE DIR --id ID [--attestation ID=HOST:PORT --roots FILE --invite-file FILE] [--staff NAME] [--listen NAME=HOST:PORT]... [--set KEY=VALUE]...",
 		"make the folder of a role, a member of staff or a factory",
@@ -40,7 +40,7 @@ static const struct command commands[] = {
 		"  usher --as alice ca list equipment\n", ca_list },
 	{ "pool add", "registration|hss ID FROM COUNT", "give a role numbers: PIMSIs or IMSIs",
 		"  usher --as alice pool add registration 901-70 901700000000001 1000\n", pool_add },
-	{ "pimsi", "list [--state STATE] | show|block|unblock|reserve|quarantine|release PIMSI", "look at a registration operator's PIMSIs, and move them",
+	{ "pimsi", "list [--state STATE] | show|block|unblock|reserve|quarantine|release PIMSI [--reason TEXT] [--yes] [--at ID]", "look at a registration operator's PIMSIs, and move them",
 		"  usher --as alice pimsi list --state quarantine\n"
 		"  usher --as alice pimsi show 901700000000017\n"
 		"  usher --as alice pimsi block 901700000000017 --reason \"meter stolen\"\n"
@@ -48,7 +48,7 @@ static const struct command commands[] = {
 		"States: free, reserved, issued, bound, routed, used, retired, quarantine, blocked; `show` says what may come next. A PIMSI without\n"
 		"vectors is cancelled where it is attached. release gives one in quarantine back to the pool: its old equipment can then never return.\n"
 		"--at ID if this folder knows several registration operators.\n", pimsi_numbers },
-	{ "imsi", "list [--state STATE] | show|suspend|resume|terminate|quarantine|release IMSI", "look at a home operator's IMSIs, and move them",
+	{ "imsi", "list [--state STATE] | show|suspend|resume|terminate|quarantine|release IMSI [--reason TEXT] [--yes] [--at ID]", "look at a home operator's IMSIs, and move them",
 		"  usher --as alice imsi list --state trial\n"
 		"  usher --as alice imsi suspend 262420000000017 --reason \"bill of October\"\n"
 		"  usher --as alice imsi resume 262420000000017\n"
@@ -178,24 +178,22 @@ static int next_option(const char **at, size_t *len, int *value)
 /* 1 and whether it wants a value, or 0 and the nearest name. */
 static int option_known(const struct command *c, const char *name, size_t n, int *value, char near[40])
 {
-	const char *const texts[] = { c->arguments, c->more };
+	const char *at = c->arguments;
 	size_t len, least = FAR;
 	char given[40];
 
 	snprintf(given, sizeof(given), "%.*s", (int)n, name);
-	*near = 0;
-	for (int i = 0; i < 2; i++)
-		for (const char *at = texts[i]; next_option(&at, &len, value);) {
-			char have[40];
+	for (*near = 0; next_option(&at, &len, value);) {
+		char have[40];
 
-			snprintf(have, sizeof(have), "%.*s", (int)len, at);
-			if (!strcmp(have, given))
-				return 1;
-			if (text_distance(have, given) < least) {
-				least = text_distance(have, given);
-				memcpy(near, have, sizeof(have));
-			}
+		snprintf(have, sizeof(have), "%.*s", (int)len, at);
+		if (!strcmp(have, given))
+			return 1;
+		if (text_distance(have, given) < least) {
+			least = text_distance(have, given);
+			memcpy(near, have, sizeof(have));
 		}
+	}
 	return 0;
 }
 

@@ -71,8 +71,7 @@ static int say(const struct numbering *t, json_t *o)
 	size_t i;
 
 	if (t->w->json) {
-		json_dumpf(o, stdout, JSON_INDENT(2));
-		putchar('\n');
+		print_json(json_incref(o));
 		return DONE;
 	}
 	line(o);
@@ -116,10 +115,8 @@ static int list(const struct numbering *t, const char *state)
 	json_t *all = json_array();
 	int code = list_pages(t, state ? state : "", all);
 
-	if (!code && t->w->json) {
-		json_dumpf(all, stdout, JSON_INDENT(2));
-		putchar('\n');
-	}
+	if (!code && t->w->json)
+		print_json(json_incref(all));
 	json_decref(all);
 	return code;
 }

@@ -24,7 +24,7 @@ int pool_add(struct words *w)
 	else
 		sorry("this folder knows no %s %s; `usher peer add` makes it known", w->v[0], w->v[1]);
 	if (o)
-		printf("%s %s: added %lld, free %lld\n", w->v[0], w->v[1], (long long)json_integer_value(json_object_get(o, "added")),
+		answer(w, json_incref(o), "%s %s: added %lld, free %lld", w->v[0], w->v[1], (long long)json_integer_value(json_object_get(o, "added")),
 			(long long)json_integer_value(json_object_get(o, "free")));
 	json_decref(o);
 	asker_close(a);
