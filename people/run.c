@@ -88,7 +88,8 @@ static int place_read(struct place *p, const char *dir)
 	snprintf(path, sizeof(path), "%s/usher.yaml", dir);
 	f = fopen(path, "re");
 	if (!f)
-		return sorry("%s: %s; `usher setup ROLE %s` makes it", path, strerror(errno), dir);
+		return errno == ENOENT ? sorry("%s: %s; `usher setup ROLE %s` makes it", path, strerror(errno), dir)
+			: sorry("%s: %s; a role's folder is read by its own user only", path, strerror(errno));
 	yaml_parser_initialize(&parser);
 	yaml_parser_set_input_file(&parser, f);
 	if (yaml_parser_load(&parser, &d)) {

@@ -23,9 +23,6 @@ with World() as w:
     def told(eq, text):
         return any(text in e["text"] for e in w.journey(f"acme:00000{eq}"))
 
-    def now(subject):
-        return w.json("explain", subject)["now"]
-
     try:
         w.wait("the first is home", lambda: told(1, "is operative"), 40)
         w.wait("the second is told", lambda: told(2, "nobody has subscribed"), 20)
@@ -55,13 +52,11 @@ with World() as w:
         os.symlink("../late/acme_000004", w.path("fleet/acme_000004"))
         fleets.append(power_on("late"))
         w.wait("it waits for OCSP", lambda: "is being asked about" in str(w.journey("acme:000004")), 60)
-        is_now = now("acme:000004")
-        assert is_now["turn"] == "the attestation provider" and "answered our challenge" in is_now["said"], is_now
-        heard = w.usher("explain", "acme:000004")
-        assert "now: it is the turn of the attestation provider" in heard, heard
-        silent = w.json("explain", "acme:000004")["not_heard"]
+        waits = w.json("explain", "acme:000004")
+        assert waits["now"]["turn"] == "the attestation provider" and "answered our challenge" in waits["now"]["said"], waits["now"]
+        silent = waits["not_heard"]
         assert [(s["role"], s["id"]) for s in silent] == [("attestation", "pki.example")] and "Timeout" in silent[0]["why"], silent
-        w.wait("the DLUSIM service says whom it cannot reach", lambda: "Timeout was reached" in now("acme:000004")["cannot_reach"], 60)
+        w.wait("the DLUSIM service says whom it cannot reach", lambda: "Timeout was reached" in w.json("explain", "acme:000004")["now"]["cannot_reach"], 60)
         # a role that is down: status says so, and exits 1
         os.kill(w.pids("dm")[0], signal.SIGSTOP)
         down = w.usher("status", "dm", "dm.example", code=1)

@@ -150,6 +150,11 @@ static void texts(void **state)
 	assert_int_equal(text_digits("0123"), 4);
 	assert_int_equal(text_digits("012a"), 0);
 	assert_int_equal(text_digits(""), 0);
+	assert_int_equal(text_distance("grace", "grace"), 0);
+	assert_int_equal(text_distance("grace", "grce"), 1);
+	assert_int_equal(text_distance("status", "stauts"), 2);
+	assert_int_equal(text_distance("", "abc"), 3);
+	assert_int_equal(text_distance("abc", "0123456789012345678901234567890123456789012345678901234567890123"), 99);
 	text_plain(any);
 	assert_string_equal(any, "a?b???~ ?");
 	assert_true(bytes_same("abc", "abc", 3) && !bytes_same("abc", "abd", 3));
