@@ -16,7 +16,7 @@ with World() as w:
     open(w.path("fleet/orders/first.0"), "w").write(first.replace("loaded\n", ""))
     os.unlink(w.path("fleet/acme_000003/pimsi"))
     w.usher(*order)
-    assert open(w.path("fleet/acme_000003/pimsi")).read() == rows[2][0] and open(w.path("fleet/orders/first.0")).read() == first
+    assert open(w.path("fleet/acme_000003/pimsi")).read() == rows[2][0] + " 901-70\n" and open(w.path("fleet/orders/first.0")).read() == first
     assert w.sql("reg", "registration", "SELECT COUNT(*) FROM pimsi WHERE state <> 'free'") == [(3,)]
     # further equipments under the same name: a PIMSI each for them, nothing new for the others; one that is half enrolled is named
     w.usher(*w.fab, "factory", "enrol", "fleet", "--maker", "acme", "--count", "1", "--first", "9")
@@ -24,7 +24,7 @@ with World() as w:
     err = w.usher(*order, code=1)
     assert "fleet/acme_000010 is not enrolled to its end" in err and "4 PIMSIs of 901-70 loaded" in err, err
     err = w.usher(*w.fab, "factory", "bind", "fleet", "--registration", "901-70", code=1)
-    assert "fleet/acme_000010 has no PIMSI or no label" in err and "4 equipments bound" in err, err
+    assert "fleet/acme_000010 has no PIMSI of 901-70 or no label" in err and "4 equipments bound" in err, err
     os.rmdir(w.path("fleet/acme_000010"))
     assert w.sql("reg", "registration", "SELECT pimsi, equipment FROM pimsi WHERE state <> 'free' ORDER BY pimsi") == \
         [r[:2] for r in rows] + [("901700000000004", "acme:000009")]

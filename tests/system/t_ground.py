@@ -11,7 +11,7 @@ with World() as w:
     w.usher("peer", "add", "mallory", "attestation", "pki.example", "--address", "127.0.0.1:@../pki/run/ports#peers")
     assert "is not a peer here" in w.usher("--as", "mallory", "status", code=1)
     # SIGHUP: peers are read again, while connections stay; an id names no file elsewhere
-    assert "is no id" in w.usher("peer", "add", "pki", "staff", "../mallory", code=1)
+    assert "is no id" in w.usher("peer", "add", "pki", "staff", "../mallory", code=2)
     w.usher("peer", "add", "pki", "staff", "mallory")
     os.kill(w.pids("pki")[0], signal.SIGHUP)
     asks = lambda: subprocess.run([USHER, "--as", "mallory", "status"], cwd=w.dir, capture_output=True).returncode
