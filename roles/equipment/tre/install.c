@@ -268,9 +268,17 @@ int tre_active(const struct tre *t)
 	return i < 0 ? -1 : SLOT_USIM + i;
 }
 
+/* Never committed, and newer than what is: one that was given up for a newer one is not tried again. */
+static int untried(const struct tre_state *s)
+{
+	int i = newest(s, USIM_INACTIVE), active = newest(s, USIM_ACTIVE);
+
+	return i >= 0 && active >= 0 && s->usim[i].counter < s->usim[active].counter ? -1 : i;
+}
+
 int tre_inactive(const struct tre *t)
 {
-	return newest(&t->state, USIM_INACTIVE) >= 0;
+	return untried(&t->state) >= 0;
 }
 
 enum err tre_home(const struct tre *t, struct discover_answer *out)
@@ -336,7 +344,7 @@ static enum err commit(struct tre *t, struct why *w)
 
 static enum err trial(struct tre *t, int *slot, struct why *w)
 {
-	int i = newest(&t->state, USIM_INACTIVE);
+	int i = untried(&t->state);
 
 	if (t->trial)
 		return fail(w, ERR_ORDER, "a trial is under way: COMMIT or BACK ends it");
