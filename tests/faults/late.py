@@ -68,6 +68,9 @@ with World() as w:
         p = run(eq, "vis1")
         w.wait("told after the power cut", lambda: state(eq)[0][:2] == ("active", 1200), 60)
         assert told(eq, "is operative: attached as itself")
+    except BaseException:
+        print(state(eq), *(f"\n {e['step']:9} {e['text']}" for e in w.journey(eq)))
+        raise
     finally:
         p.terminate()
         p.wait(10)

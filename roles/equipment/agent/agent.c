@@ -113,6 +113,7 @@ static void power_on(void *arg)
 	a->again = NULL;
 	a->away = 0;
 	http_forget(a->http); /* connections of the last bearer */
+	install_known(a);
 	tls_time(a->tls, (struct cert_time){ tre_time(a->tre).now, 1 }); /* what has ended by then is not believed; what is newer may be */
 	if (!away && install_again(a)) {
 		install_begin(a);

@@ -109,6 +109,7 @@ void install_begin(struct agent *a);
 void install_up(struct agent *a);
 void install_failed(struct agent *a, const char *why);
 int install_again(const struct agent *a);
+void install_known(struct agent *a);
 void install_home(struct agent *a);
 /* On a bearer with the committed USIM, or with the PIMSI while the receipt is owed. */
 int install_owed(struct agent *a);

@@ -123,6 +123,13 @@ static void report_due(struct agent *a, int result)
 	account_save(a);
 }
 
+/* Once the newest USIM is committed the activation has succeeded, also if a power cut came in between. */
+void install_known(struct agent *a)
+{
+	if (tre_active(a->tre) >= 0 && !tre_inactive(a->tre))
+		report_due(a, SCOMO_OK);
+}
+
 void install_failed(struct agent *a, const char *why)
 {
 	struct why w;
@@ -185,7 +192,7 @@ static void settled(struct agent *a)
 		agent_next(a);
 		return;
 	}
-	report_due(a, SCOMO_OK);
+	install_known(a);
 	if (a->account.stage == ACCOUNT_REPORT)
 		provision_begin(a, "1201");
 	else

@@ -65,7 +65,7 @@ static void session_over(struct session *s, const char *why)
 		if (!agent_reached(a, GOAL_INSTALLED))
 			agent_next(a); /* a trial, also if DM did not ask for it: the receipt counts */
 	} else {
-		if (c->stage == ACCOUNT_INSTALLED && heard)
+		if (c->stage == ACCOUNT_INSTALLED && c->result != SCOMO_OK && heard)
 			account_forget(a); /* DM knows that it failed; a new package is asked for */
 		agent_later(a, 0);
 	}
