@@ -243,10 +243,19 @@ static json_t *now_json(const struct tale *t)
 
 /* --- telling --- */
 
+/* By time; in the same millisecond by role, and there as that role wrote them. */
 static int by_time(const void *a, const void *b)
 {
-	json_int_t x = json_integer_value(json_object_get(*(json_t *const *)a, "at_ms")), y = json_integer_value(json_object_get(*(json_t *const *)b, "at_ms"));
+	json_t *one = *(json_t *const *)a, *two = *(json_t *const *)b;
+	json_int_t x = json_integer_value(json_object_get(one, "at_ms")), y = json_integer_value(json_object_get(two, "at_ms"));
+	int role = strcmp(text_of(one, "from"), text_of(two, "from"));
 
+	if (x == y && role)
+		return role;
+	if (x == y) {
+		x = json_integer_value(json_object_get(one, "seq"));
+		y = json_integer_value(json_object_get(two, "seq"));
+	}
 	return (x > y) - (x < y);
 }
 

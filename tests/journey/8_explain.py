@@ -43,7 +43,7 @@ with World() as w:
         assert "now: it is the turn of its owner: `usher owner claim`" in text and "nobody has subscribed it" in text, text
         # refused again and again stands once, and stays refused while it tries anew
         text = w.usher("explain", "acme:000003")
-        assert re.search(r"is refused: the certificate of acme:000003 is revoked.*\(\d+ times since ", text), text
+        assert re.search(r"is refused: the certificate of equipment acme:000003 is revoked.*\(\d+ times since ", text), text
         assert text.count("is refused: ") == 2 and "the factory has to make the equipment anew" in text, text
         assert w.usher("explain", "acme:000003", "--all").count("is refused: ") > 2
         # one in the middle: who is waited for, that he cannot be reached, and that he was not heard
