@@ -39,7 +39,7 @@ struct watch {
 	int until, json, quiet, rows; /* rows: of the terminal on which the fleet is shown in place, or 0 */
 	struct traveller *one;
 	size_t n, done;
-	int64_t began, first;
+	int64_t began, first, drawn;
 	int shown, changed;         /* lines on the terminal that are written anew */
 };
 
@@ -157,9 +157,10 @@ static void in_place(struct watch *w)
 	struct winsize s = { .ws_col = 80 };
 	int lines = 1;
 
-	if (!w->rows || !w->changed)
+	if (!w->rows || (!w->changed && clock_now_ms() - w->drawn < 1000)) /* the seconds go on */
 		return;
 	w->changed = 0;
+	w->drawn = clock_now_ms();
 	(void)!ioctl(STDOUT_FILENO, TIOCGWINSZ, &s);
 	if (w->shown)
 		printf("\033[%dA", w->shown);
