@@ -15,7 +15,7 @@
 #include "core/log.h"
 #include "proto/gmm.h"
 
-enum { RENEW_MS = 20000, PEERS = 1024, OWED = 256, CAUSE_CONGESTION = 22, CANCEL_UPDATE = 0 };
+enum { RENEW_MS = 20000, PEERS = 1024, OWED = 256 };
 
 /* What one network may still ask for; microseconds of clock_mono_us. */
 struct budget {
@@ -466,7 +466,7 @@ static void owed_send(void *arg, enum err e)
 	struct auc_server *s = o->server;
 
 	for (int i = 0; !e && i < o->n; i++) {
-		struct gsup cancel = { .type = GSUP_CANCEL_REQ, .cn_domain = 1, .cancel_type = o->row[i].held ? CANCEL_UPDATE : GSUP_CANCEL_WITHDRAW };
+		struct gsup cancel = { .type = GSUP_CANCEL_REQ, .cn_domain = 1, .cancel_type = o->row[i].held ? GSUP_CANCEL_UPDATE : GSUP_CANCEL_WITHDRAW };
 		struct gsup_link *l = gsup_find(s->gsup, "visited", o->row[i].plmn);
 
 		memcpy(cancel.imsi, o->row[i].id, sizeof(cancel.imsi));

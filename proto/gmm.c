@@ -21,27 +21,34 @@ const char *gmm_cause_text(int cause)
 
 /* --- elements --- */
 
-/* Mobile identity (10.5.1.4): digits with the first in the upper half of octet 1, or a TMSI. */
+/* Mobile identity (10.5.1.4): digits with the first in the upper half of octet 1, or a TMSI. One that breaks the grammar is none. */
 static void id_get(struct bytes b, struct nas *m)
 {
-	size_t n = 0;
+	int type = b.n ? b.p[0] & 7 : 0;
+	size_t n = 0, digits = b.n && type != ID_PTMSI ? 2 * b.n - 1 - !(b.p[0] & 8) : 0;
 
-	m->id_type = b.n ? b.p[0] & 7 : 0;
-	if (m->id_type == ID_PTMSI && b.n == 5) {
+	m->id_type = 0;
+	m->id[0] = 0;
+	if (type == ID_PTMSI && b.n == 5) {
 		struct rd r = rd_of(BYTES(b.p + 1, 4));
 
+		m->id_type = type;
 		m->ptmsi = rd_u32(&r);
 		m->has_ptmsi = 1;
-		return;
 	}
-	for (size_t i = 1; i < 2 * b.n && n + 1 < sizeof(m->id); i++) {
-		uint8_t d = b.p[i / 2] >> (i & 1 ? 4 : 0) & 15;
+	if (!digits || digits >= sizeof(m->id) || (!(b.p[0] & 8) && b.p[b.n - 1] >> 4 != 15))
+		return;
+	for (; n < digits; n++) {
+		uint8_t d = b.p[(n + 1) / 2] >> (n & 1 ? 0 : 4) & 15;
 
-		if (d > 9)
-			break;
-		m->id[n++] = (char)('0' + d);
+		if (d > 9) {
+			m->id[0] = 0;
+			return;
+		}
+		m->id[n] = (char)('0' + d);
 	}
 	m->id[n] = 0;
+	m->id_type = type;
 }
 
 static void id_put(struct wr *w, int type, const char *digits)
@@ -184,6 +191,7 @@ static void cause_get(struct bytes v, struct nas *m)
 	m->cause = v.p[0];
 }
 
+static const struct option attach_request_options[] = { { 0x19, 3, NULL }, { 0x17, 1, NULL }, { 0 } };
 static const struct option attach_accept_options[] = { { 0x18, 0, id_get }, { 0x19, 3, NULL }, { 0x17, 1, NULL }, { 0x25, 1, cause_get }, { 0 } };
 static const struct option auth_request_options[] = { { 0x21, 16, rand_get }, { 0x28, 0, autn_get }, { 0 } };
 static const struct option auth_response_options[] = { { 0x22, 4, res_get }, { 0x23, 0, id_get }, { 0x29, 0, res_more_get }, { 0 } };
@@ -203,8 +211,6 @@ static void options_get(struct rd *r, const struct option *table, struct nas *m)
 		while (o->iei && o->iei != iei)
 			o++;
 		if (!o->iei && iei & 0x80) {
-			if ((iei & 0xf0) == 0x90 && m->type == GMM_AUTH_REQUEST)
-				continue;
 			if ((iei & 0xf0) == 0x80 && m->type == GMM_AUTH_REQUEST)
 				m->cksn = iei & 7;
 			continue; /* type 1 or 2: one octet */
@@ -241,7 +247,7 @@ static void attach_request_get(struct rd *r, int down, struct nas *m)
 	id_get(rd_view(r, rd_u8(r)), m);
 	rai_get(r, &m->rai);
 	(void)rd_view(r, rd_u8(r)); /* MS radio access capability */
-	options_get(r, none, m);
+	options_get(r, attach_request_options, m);
 }
 
 /* Radio capabilities as a GSM 900 class mobile would send them (10.5.5.12a); nothing here reads them. */
@@ -533,7 +539,8 @@ enum err nas_read(struct bytes in, int down, struct nas *m)
 		m->ti_flag = head >> 7;
 	}
 	which = message_of((int)m->type);
-	if (!which)
+	/* a skip indicator other than 0 (TS 24.007 11.2.3.2.1), an extended transaction identifier (11.2.3.1.3): not for us */
+	if (!which || ((head & 15) == PD_GMM && head >> 4) || m->ti == 7)
 		return ERR_UNSUPPORTED;
 	which->get(&r, down, m);
 	return r.bad;

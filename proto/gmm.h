@@ -17,8 +17,9 @@ enum nas_type {
 	SM_DEACTIVATE_REQUEST = 0x0a46, SM_DEACTIVATE_ACCEPT = 0x0a47, SM_STATUS = 0x0a55,
 };
 /* TS 24.008 10.5.5.14, 10.5.6.6: those that are used here */
-enum { CAUSE_IMSI_UNKNOWN = 2, CAUSE_ILLEGAL_MS = 3, CAUSE_GPRS_NOT_ALLOWED = 7, CAUSE_PLMN_NOT_ALLOWED = 11, CAUSE_NETWORK_FAILURE = 17,
-	CAUSE_MAC_FAILURE = 20, CAUSE_SYNCH_FAILURE = 21, SM_CAUSE_UNKNOWN_APN = 27, SM_CAUSE_NOT_SUBSCRIBED = 33, SM_CAUSE_REGULAR = 36 };
+enum { CAUSE_IMSI_UNKNOWN = 2, CAUSE_ILLEGAL_MS = 3, CAUSE_GPRS_NOT_ALLOWED = 7, CAUSE_IDENTITY_UNKNOWN = 9, CAUSE_IMPLICITLY_DETACHED = 10,
+	CAUSE_PLMN_NOT_ALLOWED = 11, CAUSE_NETWORK_FAILURE = 17, CAUSE_MAC_FAILURE = 20, CAUSE_SYNCH_FAILURE = 21, CAUSE_CONGESTION = 22,
+	CAUSE_GSM_UNACCEPTABLE = 23, SM_CAUSE_UNKNOWN_APN = 27, SM_CAUSE_NOT_SUBSCRIBED = 33, SM_CAUSE_REGULAR = 36 };
 const char *gmm_cause_text(int cause); /* never NULL */
 
 enum { NAS_MAX = 512, ID_IMSI = 1, ID_IMEI = 2, ID_IMEISV = 3, ID_PTMSI = 4, DETACH_GPRS = 1, DETACH_IMSI_NET = 3 };
@@ -38,7 +39,7 @@ struct user_plane {
 struct nas {
 	enum nas_type type;
 	/* GMM */
-	int id_type;               /* of the mobile identity, or asked for */
+	int id_type;               /* of the mobile identity, 0: none that can be read; or asked for */
 	char id[18];               /* digits of an IMSI, IMEI or IMEISV */
 	uint32_t ptmsi;
 	int has_ptmsi;
@@ -62,6 +63,7 @@ struct nas {
 	int has_user;
 	struct user_plane user;
 };
+/* down: the network's. ERR_SHORT, ERR_LIMIT; ERR_UNSUPPORTED: no message of ours, a skip indicator, an extended TI. */
 enum err nas_read(struct bytes in, int down, struct nas *out) MUST_CHECK;
 enum err nas_write(const struct nas *m, int down, uint8_t *dst, size_t cap, size_t *n) MUST_CHECK;
 const char *nas_name(int type);

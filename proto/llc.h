@@ -16,7 +16,7 @@ struct llc {
 /* ERR_AUTH: FCS; ERR_UNSUPPORTED: not a protected UI frame. */
 enum err llc_read(struct bytes in, struct llc *out) MUST_CHECK;
 enum err llc_write(const struct llc *f, uint8_t *dst, size_t cap, size_t *n) MUST_CHECK;
-/* 1 if nu comes after last, of the 9 bit circle. */
-static inline int llc_newer(uint16_t nu, uint16_t last) { return ((nu - last) & 511) - 1 < 255; }
+/* 1 if nu comes after last, of the 9 bit circle; the same one is a repetition. */
+static inline int llc_newer(uint16_t nu, uint16_t last) { return ((unsigned)(nu - last) & 511) - 1 < 255; }
 
 #endif

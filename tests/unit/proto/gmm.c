@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "osmo_llc.h"
@@ -88,9 +89,138 @@ static void system_information(void **state)
 	assert_true(c.lac == back.lac && c.cell == back.cell && c.rac == back.rac && c.nmo == back.nmo && c.barred == back.barred);
 }
 
+static enum err read_hex(const char *hex, int down, struct nas *m)
+{
+	uint8_t in[NAS_MAX];
+	size_t n = strlen(hex) / 2;
+
+	assert_int_equal(hex_read(hex, in, n), OK);
+	return nas_read(BYTES(in, n), down, m);
+}
+
+/* Every message of Osmocom's cut at every length: inside the mandatory part short, never read over, and never half an identity. */
+static void cut_messages(void **state)
+{
+	static const struct {
+		const char *what;
+		size_t mandatory; /* octets with the head */
+	} parts[] = { { "Attach Request", 0 }, { "Attach Accept", 11 }, { "Attach Complete", 2 }, { "Identity Request", 3 }, { "Identity Response", 11 },
+		{ "Authentication and Ciphering Req", 4 }, { "Authentication and Ciphering Resp", 3 }, { "Activate PDP Context Request", 19 },
+		{ "Activate PDP Context Accept", 19 }, { "Activate PDP Context Reject", 3 }, { "Detach Request", 3 }, { "Detach Accept", 3 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(osmo_llc) / sizeof(*osmo_llc); i++) {
+		size_t n = strlen(osmo_llc[i].hex) / 2, must = 0;
+		uint8_t in[512], room[512];
+		struct llc f;
+		struct nas m;
+
+		assert_int_equal(hex_read(osmo_llc[i].hex, in, n), OK);
+		assert_int_equal(llc_read(BYTES(in, n), &f), OK);
+		for (size_t p = 0; p < sizeof(parts) / sizeof(*parts); p++)
+			if (!strcmp(parts[p].what, osmo_llc[i].what))
+				must = parts[p].mandatory ? parts[p].mandatory : f.info.n;
+		assert_true(must);
+		for (size_t cut = 0; cut <= f.info.n; cut++) {
+			enum err e;
+
+			memcpy(room + sizeof(room) - cut, f.info.p, cut); /* the sanitizer stands behind the last octet */
+			e = nas_read(BYTES(room + sizeof(room) - cut, cut), osmo_llc[i].down, &m);
+			assert_true(cut < must ? e == ERR_SHORT : e == OK || e == ERR_SHORT);
+			assert_true(cut < must || cut < f.info.n || e == OK);
+		}
+	}
+}
+
+static void identities(void **state)
+{
+	static const char head[] = "0801" "026100" "71" "0a00", tail[] = "fffffffffeff" "021918";
+	static const struct {
+		const char *ie;
+		int type;
+		const char *digits;
+	} rows[] = {
+		{ "080910100000000010", ID_IMSI, "001010000000001" }, /* as osmo-sgsn took it */
+		{ "0801" "325476981032f4", ID_IMSI, "02345678901234" }, /* an even number of digits ends with filler F */
+		{ "05f4dd1247f8", ID_PTMSI, "" },
+		{ "0809101000a0000010", 0, "" },  /* a digit that is none */
+		{ "08f9101000000000f0", 0, "" },
+		{ "0801325476981032" "54", 0, "" }, /* even, and no filler */
+		{ "0c0910100000000010" "00000010", 0, "" }, /* longer than any identity */
+		{ "04f4dd1247", 0, "" },
+		{ "00", 0, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		char hex[256];
+		struct nas m;
+
+		snprintf(hex, sizeof(hex), "%s%s%s", head, rows[i].ie, tail);
+		assert_int_equal(read_hex(hex, 0, &m), OK);
+		assert_int_equal(m.id_type, rows[i].type);
+		assert_string_equal(m.id, rows[i].digits);
+		assert_string_equal(m.rai.plmn, "");
+		assert_int_equal(m.rai.lac, 0xfffe);
+	}
+}
+
+/* Optional elements by their format (TS 24.007 11.2.4): TV of the message's own, unknown ones as TLV or one octet, and what runs over. */
+static void optional_elements(void **state)
+{
+	static const char attach[] = "0801" "026100" "71" "0a00" "080910100000000010" "fffffffffeff" "021918";
+	static const struct {
+		const char *more;
+		enum err want;
+	} rows[] = { { "", OK }, { "19aabbcc" "1721", OK }, { "9c", OK }, { "3301ff" "9c" "1721", OK }, { "19aabb", ERR_SHORT }, { "17", ERR_SHORT },
+		{ "3305ff", ERR_SHORT }, { "33", ERR_SHORT } };
+	struct nas m;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		char hex[256];
+
+		snprintf(hex, sizeof(hex), "%s%s", attach, rows[i].more);
+		assert_int_equal(read_hex(hex, 0, &m), rows[i].want);
+	}
+	/* a challenge is one with both RAND and AUTN, of the right lengths */
+	assert_int_equal(read_hex("08120000" "21" "00112233445566778899aabbccddeeff" "2810" "00112233445566778899aabbccddeeff", 1, &m), OK);
+	assert_true(m.has_aka);
+	assert_int_equal(read_hex("08120000" "21" "00112233445566778899aabbccddeeff", 1, &m), OK);
+	assert_false(m.has_aka);
+	assert_int_equal(read_hex("08120000" "21" "00112233445566778899aabbccddeeff" "280f" "00112233445566778899aabbccddee", 1, &m), OK);
+	assert_false(m.has_aka);
+	/* RES of 4 octets, of 8, and one that is too long to be one; AUTS that is too short */
+	assert_int_equal(read_hex("081300" "2201020304", 0, &m), OK);
+	assert_int_equal(m.res_n, 4);
+	assert_int_equal(read_hex("081300" "2201020304" "290405060708", 0, &m), OK);
+	assert_int_equal(m.res_n, 8);
+	assert_int_equal(read_hex("081300" "2201020304" "290d05060708090a0b0c0d0e0f1011", 0, &m), OK);
+	assert_int_equal(m.res_n, 4);
+	assert_int_equal(read_hex("081c15" "300d000102030405060708090a0b0c", 0, &m), OK);
+	assert_false(m.has_auts);
+}
+
+static void not_for_us(void **state)
+{
+	static const struct {
+		const char *hex;
+		enum err want;
+	} rows[] = { { "", ERR_SHORT }, { "08", ERR_SHORT }, { "1803", ERR_UNSUPPORTED }, { "0803", OK }, { "0877", ERR_UNSUPPORTED }, { "0503", ERR_UNSUPPORTED },
+		{ "7a4701", ERR_UNSUPPORTED }, { "fa47", ERR_UNSUPPORTED }, { "ea47", OK } };
+	uint8_t big[NAS_MAX + 1] = { 8, 3 };
+	struct nas m;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		assert_int_equal(read_hex(rows[i].hex, 0, &m), rows[i].want);
+	assert_int_equal(nas_read(BYTES_OF(big), 0, &m), ERR_LIMIT);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(osmocom_bytes), cmocka_unit_test(fields), cmocka_unit_test(system_information) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(osmocom_bytes), cmocka_unit_test(fields), cmocka_unit_test(system_information),
+		cmocka_unit_test(cut_messages), cmocka_unit_test(identities), cmocka_unit_test(optional_elements), cmocka_unit_test(not_for_us) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
