@@ -14,6 +14,7 @@
 #include "core/spent.h"
 #include "roles/visited/visited.h"
 
+/* RESEND_MS: T3350, T3360 and T3322 of TS 24.008 11.2.2 are 6 s over the air; this link is faster. */
 enum { TUNED_MS = 5000, BROADCAST_MS = 1000, RESEND_MS = 1500, TRIES = 4, IDLE_MS = 60000, SILENT_MS = 2 * 3600 * 1000, BURST = 64 };
 
 static struct ms **bucket(struct visited *v, const struct sockaddr_in *a)
@@ -23,6 +24,46 @@ static struct ms **bucket(struct visited *v, const struct sockaddr_in *a)
 	return v->ms + h % MS_BUCKETS;
 }
 
+static int *address_count(struct visited *v, const struct sockaddr_in *a)
+{
+	return v->address + ntohl(a->sin_addr.s_addr) * 2654435761u / (UINT32_MAX / ADDRESS_BUCKETS + 1);
+}
+
+static void unlink_ms(struct ms **at)
+{
+	struct ms *m = *at;
+	struct visited *v = m->visited;
+
+	attach_gone(m);
+	visitors_forget(v->visitors, m);
+	TAILQ_REMOVE(&v->young, m, young);
+	--*address_count(v, &m->from);
+	v->count--;
+	*at = m->next;
+	secret_wipe(m, sizeof(*m));
+	free(m);
+}
+
+/* Full: whoever proved who he is stays; of the others, the one longest silent leaves. A flood throws nobody off. */
+static enum err room_for(struct visited *v, const struct sockaddr_in *a)
+{
+	const struct conf *c = v->process->conf;
+	struct ms *old = TAILQ_FIRST(&v->young), **at;
+
+	if ((int64_t)*address_count(v, a) >= c->per_address || ((int64_t)v->count >= c->contexts && !old)) {
+		desk_count(v->process->desk, COUNT_CROWDED, 1);
+		return ERR_LIMIT;
+	}
+	if ((int64_t)v->count < c->contexts)
+		return OK;
+	desk_count(v->process->desk, COUNT_CROWDED, 1);
+	at = bucket(v, &old->from);
+	while (*at != old)
+		at = &(*at)->next;
+	unlink_ms(at);
+	return OK;
+}
+
 static struct ms *link_of(struct visited *v, const struct sockaddr_in *a)
 {
 	struct ms **at = bucket(v, a), *m;
@@ -30,7 +71,7 @@ static struct ms *link_of(struct visited *v, const struct sockaddr_in *a)
 	for (m = *at; m; m = m->next)
 		if (m->from.sin_addr.s_addr == a->sin_addr.s_addr && m->from.sin_port == a->sin_port)
 			return m;
-	if ((int64_t)v->count >= ((const struct conf *)v->process->conf)->contexts)
+	if (room_for(v, a))
 		return NULL;
 	m = calloc(1, sizeof(*m));
 	if (!m)
@@ -40,26 +81,58 @@ static struct ms *link_of(struct visited *v, const struct sockaddr_in *a)
 	m->next = *at;
 	*at = m;
 	v->count++;
+	++*address_count(v, a);
+	TAILQ_INSERT_TAIL(&v->young, m, young);
 	return m;
 }
 
-struct ms *cell_find(struct visited *v, const char *id)
+void cell_known(struct ms *m, const char *id)
 {
-	struct ms *found = NULL;
+	int was = *m->id != 0, is = *id != 0;
 
-	for (int i = 0; i < MS_BUCKETS; i++)
-		for (struct ms *m = v->ms[i]; m; m = m->next)
-			if (m->state != MS_IDLE && !strcmp(m->id, id) && (!found || m->last_ms > found->last_ms))
-				found = m;
-	return found;
+	snprintf(m->id, sizeof(m->id), "%s", id);
+	if (was && !is)
+		TAILQ_INSERT_TAIL(&m->visited->young, m, young);
+	else if (!was && is)
+		TAILQ_REMOVE(&m->visited->young, m, young);
+}
+
+/* --- tokens: of 32 random octets the first say where to look, all say whether it is right --- */
+
+static struct ms **token_bucket(struct visited *v, const uint8_t token[32])
+{
+	return v->token + (token[0] | token[1] << 8) % MS_BUCKETS;
+}
+
+enum err cell_token_new(struct ms *m)
+{
+	struct ms **at;
+	enum err e = secret_random(m->token, sizeof(m->token));
+
+	if (e)
+		return e;
+	at = token_bucket(m->visited, m->token);
+	m->token_next = *at;
+	*at = m;
+	return OK;
+}
+
+void cell_token_end(struct ms *m)
+{
+	struct ms **at = token_bucket(m->visited, m->token);
+
+	while (*at && *at != m)
+		at = &(*at)->token_next;
+	if (*at)
+		*at = m->token_next;
+	secret_wipe(m->token, sizeof(m->token));
 }
 
 struct ms *cell_by_token(struct visited *v, const uint8_t token[32])
 {
-	for (int i = 0; i < MS_BUCKETS; i++)
-		for (struct ms *m = v->ms[i]; m; m = m->next)
-			if (m->pdp && bytes_same(m->token, token, sizeof(m->token)))
-				return m;
+	for (struct ms *m = *token_bucket(v, token); m; m = m->token_next)
+		if (m->pdp && bytes_same(m->token, token, sizeof(m->token)))
+			return m;
 	return NULL;
 }
 
@@ -94,8 +167,7 @@ static void send_again(void *arg)
 
 	m->resend = NULL;
 	if (++m->tries >= TRIES) {
-		log_hop(LOG_WARN, "attach", "id=%s why=\"no answer from the equipment\"", m->id);
-		attach_end(m);
+		attach_silent(m);
 		return;
 	}
 	send_nas(m, BYTES(m->sent, m->sent_n));
@@ -139,7 +211,7 @@ static void broadcast_to(struct ms *m)
 
 static int forgotten(struct ms *m, int64_t now)
 {
-	return now - m->last_ms > (m->state == MS_ATTACHED ? SILENT_MS : IDLE_MS);
+	return now - m->last_ms > (m->attached ? SILENT_MS : IDLE_MS);
 }
 
 static void broadcast(void *arg)
@@ -150,11 +222,7 @@ static void broadcast(void *arg)
 	for (int i = 0; i < MS_BUCKETS; i++)
 		for (struct ms **at = v->ms + i, *m; (m = *at); ) {
 			if (forgotten(m, now)) {
-				attach_end(m);
-				*at = m->next;
-				secret_wipe(m, sizeof(*m));
-				free(m);
-				v->count--;
+				unlink_ms(at);
 				continue;
 			}
 			if (m->tuned_ms > now)
@@ -179,9 +247,13 @@ static void hear(struct visited *v, struct bytes in, const struct sockaddr_in *f
 		return;
 	was_tuned = m->tuned_ms;
 	m->last_ms = now;
+	if (!*m->id) { /* longest silent first */
+		TAILQ_REMOVE(&v->young, m, young);
+		TAILQ_INSERT_TAIL(&v->young, m, young);
+	}
 	m->tuned_ms = now + TUNED_MS;
 	if (!g.payload.n) { /* tunes in */
-		if (was_tuned < now || m->state == MS_IDLE)
+		if (was_tuned < now || (m->state == MS_IDLE && !m->attached))
 			broadcast_to(m);
 		m->heard = 0;
 		return;

@@ -15,6 +15,8 @@ static const struct metric metrics[] = {
 	[COUNT_CONTEXTS] = { "usher_visited_contexts_total", "PDP contexts activated.", 0 },
 	[COUNT_ROUTED] = { "usher_visited_routed_total", "GSUP messages towards home sides.", 0 },
 	[COUNT_OUT_OF_RANGE] = { "usher_visited_out_of_range_total", "GSUP messages dropped: not the sender's range.", 0 },
+	[COUNT_UNASKED] = { "usher_visited_unasked_total", "GSUP messages dropped: answers that nobody asked for, or not the sender's to say.", 0 },
+	[COUNT_CROWDED] = { "usher_visited_crowded_total", "Links and questions beyond a limit: refused, or the longest silent unproved link left.", 0 },
 	[COUNT_TUNNELS] = { "usher_visited_tunnels_total", "User plane connections passed on.", 0 },
 	{ 0 },
 };
@@ -30,11 +32,14 @@ static enum err start(struct process *p, struct why *w)
 		return ERR_NOMEM;
 	p->own = v;
 	v->process = p;
+	TAILQ_INIT(&v->young);
 	e = server_open(p->loop, &(struct server_conf){ "peers", c->listen.peers, p->tls, peers_routes, p->peers, p }, &v->peers, w);
 	if (!e)
 		e = user_open(v, w);
 	if (!e)
 		e = router_open(v);
+	if (!e)
+		e = sgsn_open(v, w);
 	return e ? e : cell_serve(v, w);
 }
 

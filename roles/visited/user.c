@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "roles/visited/visited.h"
 
@@ -31,6 +32,7 @@ static void asked(struct tunnel *t, const struct tunnel_ask *ask, void *arg)
 		tunnel_refuse(t, 429, ERR_LIMIT, "at most %d connections at a time", TUNNELS);
 	} else {
 		*room = t;
+		m->last_ms = clock_mono_ms(); /* whoever uses its context is here */
 		tunnel_set(t, m);
 		desk_count(v->process->desk, COUNT_TUNNELS, 1);
 		log_hop(LOG_DEBUG, "access", "id=%s target=%s gateway=%s", m->id, ask->target, p->access);

@@ -54,7 +54,7 @@ with World() as w:
         hss = w.pids("hss")[0]
         p = held_at_dm(w, 2, lambda: os.kill(hss, signal.SIGSTOP))
         try:
-            w.wait("the trial fails", lambda: told("acme:000002", "the trial of its USIM failed: 001-01: does not answer"), 30)
+            w.wait("the trial fails", lambda: told("acme:000002", "the trial of its USIM failed: 001-01: refuses to attach us: network failure (cause 17)"), 30)
             assert not told("acme:000002", "committed")
         finally:
             os.kill(hss, signal.SIGCONT)

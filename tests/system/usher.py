@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A world of usher's real processes in a temporary folder, for tests. Not a test itself (test files begin with t_)."""
-import glob, json, os, shutil, signal, socket, struct, subprocess, sys, tempfile, time
+import ctypes, glob, json, os, shutil, signal, socket, struct, subprocess, sys, tempfile, time
 
 BUILD = os.environ.get("USHER_BUILD") or sys.exit("USHER_BUILD names the build folder")
 USHER = os.path.join(BUILD, "people", "usher")
+
+
+def dies_with_us():
+    """For preexec_fn: a program that is none of ours does not outlive a test that is killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 class World:
@@ -219,10 +224,13 @@ class World:
         self.usher(*self.fab, "factory", "order", fleet, "--registration", registration, "--order", "first")
         self.usher(*self.fab, "factory", "bind", fleet, "--registration", registration)
 
-    def frequencies(self, *dirs, fleet="fleet"):
-        """Which cells the fleet's modems listen to, in order."""
+    def port(self, dir, name):
+        return next(int(line.rsplit(":", 1)[1]) for line in open(self.path(dir, "run/ports")) if line.startswith(name + " "))
+
+    def frequencies(self, *cells, fleet="fleet"):
+        """Which cells the fleet's modems listen to, in order: folders of visited operators, or port numbers of others."""
         with open(self.path(fleet, "equipment.yaml"), "w") as f:
-            f.write("frequencies: [" + ", ".join(f"127.0.0.1:@../{d}/run/ports#cell" for d in dirs) + "]\n")
+            f.write("frequencies: [" + ", ".join(f"127.0.0.1:{c}" if isinstance(c, int) else f"127.0.0.1:@../{c}/run/ports#cell" for c in cells) + "]\n")
 
     def equipment(self, *words, code=0, timeout=60):
         p = subprocess.run([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), *words], cwd=self.dir, env=self.env,

@@ -56,8 +56,9 @@ struct modem {
 	uint8_t sent[NAS_MAX];
 	size_t sent_n;
 	char apn[101];
-	uint8_t last_rand[16], last_answer[NAS_MAX]; /* a repeated challenge gets the same answer (TS 24.008 4.3.2.1) */
-	size_t last_answer_n;
+	int answered;              /* last_answer is set, for last_rand: a repeated challenge gets the same (TS 24.008 4.7.7.2) */
+	uint8_t last_rand[16];
+	struct nas last_answer;
 	struct modem_path path;
 	struct modem_events events;
 	void *arg;
@@ -130,10 +131,20 @@ static void say(struct modem *m, const struct nas *n, int wait)
 		m->timer = timer_after(m->loop, ANSWER_MS, repeat, m);
 }
 
+/* A network that let us in and then gives us nothing is told that we go. */
+static void detach(struct modem *m)
+{
+	struct nas q = { .type = GMM_DETACH_REQUEST, .detach_type = DETACH_GPRS, .power_off = 1 };
+
+	if (m->state == ACTIVATING || m->state == PDP_PAUSE || m->state == UP)
+		say(m, &q, 0);
+}
+
 static void give_up(struct modem *m, const char *why)
 {
 	struct frequency *f = m->frequency + m->now;
 
+	detach(m);
 	snprintf(f->why, sizeof(f->why), "%s", why);
 	step(m, "network %s: %s", *f->plmn ? f->plmn : "?", why);
 	timer_stop(m->timer);
@@ -218,6 +229,7 @@ static void next_frequency(struct modem *m)
 	m->heard = 0;
 	m->tries = 0;
 	m->nu_known = 0;
+	m->nu_up = 0; /* a new link to a new network counts from 0 (TS 44.064 8.4.1) */
 	memset(&m->cell, 0, sizeof(m->cell));
 	tune_in(m);
 	m->timer = timer_after(m->loop, TUNE_MS, listen_again, m);
@@ -247,7 +259,7 @@ static void attach(struct modem *m)
 	}
 	m->state = ATTACHING;
 	m->proved = m->unproved = m->challenges = 0;
-	m->last_answer_n = 0;
+	m->answered = 0;
 	say(m, &q, 1);
 }
 
@@ -334,13 +346,33 @@ static void on_auth_reject(struct modem *m, const struct nas *n)
 		refused(m, CAUSE_ILLEGAL_MS, "does not accept our answer");
 }
 
-static void answer_keep(struct modem *m, const struct nas *q, struct nas *a)
+static void answer_keep(struct modem *m, const struct nas *q, const struct nas *a)
 {
-	size_t n = 0;
-
 	memcpy(m->last_rand, q->rand, sizeof(m->last_rand));
-	m->last_answer_n = nas_write(a, 0, m->last_answer, sizeof(m->last_answer), &n) ? 0 : n;
+	m->last_answer = *a;
+	m->answered = 1;
 	say(m, a, 1);
+}
+
+/* IMEISV with a software version, IMEI with the check digit's place zero (TS 23.003 6.2): of the equipment's id, else of the test range. */
+static void imei(const struct modem *m, int type, char dst[18])
+{
+	const char *id = tre_equipment(m->tre), *digits = "35349006987331";
+
+	if (!strncmp(id, "imei:", 5) && text_digits(id + 5) == 15)
+		digits = id + 5;
+	snprintf(dst, 18, "%.14s%s", digits, type == ID_IMEISV ? "01" : "0");
+}
+
+/* The attach itself carries the IMSI; only the hardware is asked for, and told (TS 24.008 4.7.8.2). */
+static void on_identity_request(struct modem *m, const struct nas *q)
+{
+	struct nas a = { .type = GMM_IDENTITY_RESPONSE, .id_type = q->id_type };
+
+	if (m->state != ATTACHING || (q->id_type != ID_IMEI && q->id_type != ID_IMEISV))
+		return;
+	imei(m, q->id_type, a.id);
+	say(m, &a, 1);
 }
 
 static void on_auth_request(struct modem *m, const struct nas *q)
@@ -357,12 +389,13 @@ static void on_auth_request(struct modem *m, const struct nas *q)
 	}
 	if (!q->has_aka) { /* GSM authentication: a downgrade that we do not take */
 		m->unproved++;
-		a = (struct nas){ .type = GMM_AUTH_FAILURE, .cause = 23 };
+		a = (struct nas){ .type = GMM_AUTH_FAILURE, .cause = CAUSE_GSM_UNACCEPTABLE };
 		say(m, &a, 1);
 		return;
 	}
-	if (m->last_answer_n && !memcmp(m->last_rand, q->rand, sizeof(m->last_rand))) {
-		send_nas(m, BYTES(m->last_answer, m->last_answer_n));
+	if (m->answered && !memcmp(m->last_rand, q->rand, sizeof(m->last_rand))) {
+		m->last_answer.ac_ref = q->ac_ref; /* osmo-sgsn repeats with a new reference */
+		say(m, &m->last_answer, 1);
 		return;
 	}
 	memcpy(apdu + 6, q->rand, 16);
@@ -374,7 +407,8 @@ static void on_auth_request(struct modem *m, const struct nas *q)
 		m->proved = 1;
 		a.res_n = 8;
 		memcpy(a.res, answer + 2, 8);
-		snprintf(a.id, sizeof(a.id), "3534900698733101"); /* IMEISV, test range (TS 23.003 6.2.2) */
+		if (q->imeisv_asked)
+			imei(m, ID_IMEISV, a.id);
 		answer_keep(m, q, &a);
 	} else if (answer[0] == 0xdc) {
 		m->unproved++;
@@ -467,11 +501,25 @@ static void on_detach(struct modem *m, const struct nas *n)
 	}
 }
 
+/* The network ends the context: there is nothing left to do here. */
+static void on_deactivate(struct modem *m, const struct nas *n)
+{
+	struct nas ok = { .type = SM_DEACTIVATE_ACCEPT, .ti = n->ti };
+
+	if (m->state != UP)
+		return;
+	say(m, &ok, 0);
+	detach(m);
+	m->state = DOWN;
+	m->events.lost("the network ended the data access", m->arg);
+}
+
 static const struct {
 	enum nas_type type;
 	void (*hear)(struct modem *m, const struct nas *n);
 } heard_table[] = {
 	{ GMM_ATTACH_REJECT, on_reject }, { GMM_AUTH_REJECT, on_auth_reject }, { GMM_AUTH_REQUEST, on_auth_request },
+	{ GMM_IDENTITY_REQUEST, on_identity_request }, { SM_DEACTIVATE_REQUEST, on_deactivate },
 	{ GMM_ATTACH_ACCEPT, on_accept }, { SM_ACTIVATE_ACCEPT, on_active }, { SM_ACTIVATE_REJECT, on_pdp_refused },
 	{ GMM_DETACH_REQUEST, on_detach },
 };
@@ -600,11 +648,8 @@ void modem_up(struct modem *m, int slot, const char *apn)
 
 void modem_down(struct modem *m)
 {
-	struct nas q = { .type = GMM_DETACH_REQUEST, .detach_type = DETACH_GPRS, .power_off = 1 };
-
 	steady(m);
-	if (m->state == UP)
-		say(m, &q, 0);
+	detach(m);
 	timer_stop(m->timer);
 	m->timer = NULL;
 	m->state = DOWN;
