@@ -64,9 +64,8 @@ with World() as w:
     clock = w.path("clock")
     open(clock, "w").write("0")
     w.env["USHER_CLOCK"] = clock
-    plain = w.usher
-    w.usher = lambda *words, **more: plain(*(f"127.0.0.1:{server.server_port}" if before == "--ocsp" else x for before, x in zip(("",) + words, words)), **more)
-    w.world(devices=1)
+    w.world(devices=1, more=lambda w: w.usher("peer", "add", "dlusim", "attestation", "pki.example", "--replace", "--ocsp",
+                                            f"127.0.0.1:{server.server_port}") and [])
     Between.responder = address(w, "pki", "ocsp")
     assert w.claim().count("subscribed") == 1
     w.frequencies("vis9", "vis1")

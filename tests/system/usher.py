@@ -165,7 +165,11 @@ class World:
             self.found(everybody, pimsis, more)
         if kept and not os.path.exists(kept):
             self.stop()
-            shutil.copytree(self.dir, kept, ignore=shutil.ignore_patterns("run"))
+            shutil.copytree(self.dir, kept + f".{os.getpid()}", ignore=shutil.ignore_patterns("run"))
+            try:
+                os.rename(kept + f".{os.getpid()}", kept)  # whole or not at all; another test may have been first
+            except OSError:
+                shutil.rmtree(kept + f".{os.getpid()}")
         if not self.run:
             self.start(*self.dirs)
         if devices:

@@ -247,6 +247,12 @@ void agent_discover(struct agent *a)
 
 /* --- what the modem says --- */
 
+/* The DM service has something to give, or to hear, over the PIMSI's network. That a USIM is home it hears from there. */
+static int dm_waits(const struct agent *a)
+{
+	return a->account.stage != ACCOUNT_NONE && a->sessions < SESSIONS && (a->account.stage != ACCOUNT_REPORT || tre_active(a->tre) < 0);
+}
+
 /* Limited access: what is under way goes on before anything is begun anew. */
 static void pimsi_up(struct agent *a)
 {
@@ -257,7 +263,7 @@ static void pimsi_up(struct agent *a)
 		agent_next(a); /* its USIM had no service, and has waited; it is tried again before anything is verified anew */
 	} else if (a->account.stage == ACCOUNT_SEALED) {
 		install_check(a, a->conf.ocsp_wait_ms, provision_checked);
-	} else if (a->account.stage != ACCOUNT_NONE && a->sessions < SESSIONS) {
+	} else if (dm_waits(a)) {
 		provision_begin(a, a->account.stage == ACCOUNT_OPEN ? "1200" : "1201");
 	} else if (!verify_again(a)) {
 		if (tre_active(a->tre) < 0)
