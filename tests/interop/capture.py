@@ -46,16 +46,17 @@ def ocsp(pcap, port):
 
 
 def syncml(pcap, keys, user, dm):
-    """The OMA DM session on the equipment's own link: packages 1, 3, 5 up, 2, 4, 6 down (doc/wires.md 8)."""
+    """Both OMA DM sessions on the equipment's own link (doc/wires.md 8): packages 1, 3, 5 up and 2, 4, 6 down with the PIMSI, 1 and 2 as itself."""
     out = rows(pcap, ["tcp.dstport", "xml.tag", "xml.cdata", "frame.protocols", "_ws.malformed"], "-o", f"tls.keylog_file:{keys}",
                "-d", f"tcp.port=={user},http", "-d", f"tcp.port=={dm},tls", "-d", f"tls.port=={dm},http",
                "-d", "media_type==application/vnd.syncml.dm+xml,xml", "-Y", f"tcp.port=={user} && xml.tag contains SyncHdr")
     up, down = ([r for r in out if (r[0] == str(user)) == u] for u in (True, False))
-    assert len(up) == 3 and len(down) == 3, out
+    assert len(up) == 4 and len(down) == 4, out
     assert all(r[3].endswith("tcp:http:tls:http:xml") and not r[4] and r[1].split("|").count("<SyncHdr>") == 1 and r[1].endswith("<Final/>") for r in out), out
-    # VerDTD, VerProto, SessionID, MsgID, Target, Source: the same session, numbered in each direction
+    # VerDTD, VerProto, SessionID, MsgID, Target, Source: numbered in each direction of a session
     head = [r[2].split("|")[:6] for r in out]
-    assert [h[3] for h in head] == ["1", "1", "2", "2", "3", "3"] and all(h[:2] == ["1.2", "DM/1.2"] and h[2] == head[0][2] for h in head), head
+    assert [h[3] for h in head] == ["1", "1", "2", "2", "3", "3", "1", "1"] and all(h[:2] == ["1.2", "DM/1.2"] for h in head), head
+    assert {h[2] for h in head[:6]} == {head[0][2]} and {h[2] for h in head[6:]} == {head[6][2]} and head[0][2] != head[6][2], head
     for n, h in enumerate(head):
         assert ("dm.example", "urn:usher:equipment:acme:000001") == (tuple(h[4:6]) if n % 2 == 0 else tuple(h[5:3:-1])), h
     tags, data = [r[1].split("|") for r in out], [r[2].split("|") for r in out]
@@ -64,6 +65,8 @@ def syncml(pcap, keys, user, dm):
     assert "1226" in data[2] and "urn:oma:at:scomo:1.0:OperationComplete" in data[2] and "202" in data[2]
     assert tags[3].count("<Exec>") == 1 and any(d.endswith("/Operations/Activate") for d in data[3])
     assert "202" in data[4] and "<Exec>" not in tags[5] and "<Status>" in tags[5]
+    assert "1201" in data[6] and "1226" in data[6] and any("1200</ResultCode>" in d or "ResultCode&gt;1200" in d for d in data[6])
+    assert any(d.endswith("/Operations/Activate") for d in data[6]) and "<Exec>" not in tags[7] and "<Status>" in tags[7]
 
 
 FIELDS = {"type": "gsup.msg_type", "imsi": "e212.imsi", "rand": "gsup.rand", "autn": "gsup.autn", "res": "gsup.res", "sres": "gsup.sres", "kc": "gsup.kc",
