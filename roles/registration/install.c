@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * Step 7 at the registration operator: the receipt says that the equipment has its own USIM. Its PIMSI is used, and after the
- * grace retired; until then the equipment may still come back with it.
+ * Step 7 at the registration operator: the receipt says that the equipment has its own USIM. Its PIMSIs are used, and after the
+ * grace retired; until then the equipment may still come back with them.
  */
 #include <string.h>
 
@@ -18,11 +18,23 @@ static enum err taken_before(struct tx *tx, const struct receipt *r)
 		WITH(B_TEXT("equipment", r->equipment), B_TEXT("package", r->package), B_TEXT("pimsi", r->pimsi)), &row);
 }
 
+static enum err take_one(struct tx *tx, struct receipt_call *c, const char *pimsi)
+{
+	const struct receipt *r = &c->r;
+	struct number x;
+	enum err e = number_event(tx, &pimsis, pimsi, "receipt", BY(r->operator), &x, &c->why);
+
+	return e ? e : tx_do(tx, "INSERT INTO receipt (equipment, package, pimsi, life, operator, taken_at) VALUES (:equipment, :package, :pimsi, :life,"
+		" :operator, :now)", WITH(B_TEXT("equipment", r->equipment), B_TEXT("package", r->package), B_TEXT("pimsi", pimsi), B_INT("life", x.life),
+			B_TEXT("operator", r->operator), B_INT("now", clock_now())));
+}
+
+/* One route leads all PIMSIs of an equipment home: those that waited on it beside the receipt's own are used, too. */
 static enum err take(struct tx *tx, void *arg)
 {
 	struct receipt_call *c = arg;
 	const struct receipt *r = &c->r;
-	struct number x;
+	struct of_equipment all;
 	const struct row *row;
 	enum err e = taken_before(tx, r);
 
@@ -32,10 +44,13 @@ static enum err take(struct tx *tx, void *arg)
 		" AND e.certificate = :certificate", WITH(B_TEXT("pimsi", r->pimsi), B_TEXT("equipment", r->equipment), B_TEXT("certificate", c->certificate)), &row);
 	if (e)
 		return e == ERR_MISSING ? fail(&c->why, ERR_DENIED, "PIMSI %s is not bound to %s with this certificate", r->pimsi, r->equipment) : e;
-	e = number_event(tx, &pimsis, r->pimsi, "receipt", BY(r->operator), &x, &c->why);
-	return e ? e : tx_do(tx, "INSERT INTO receipt (equipment, package, pimsi, life, operator, taken_at) VALUES (:equipment, :package, :pimsi, :life,"
-		" :operator, :now)", WITH(B_TEXT("equipment", r->equipment), B_TEXT("package", r->package), B_TEXT("pimsi", r->pimsi), B_INT("life", x.life),
-			B_TEXT("operator", r->operator), B_INT("now", clock_now())));
+	e = take_one(tx, c, r->pimsi);
+	if (!e)
+		e = pool_of(tx, r->equipment, &all);
+	for (int i = 0; !e && i < all.n; i++)
+		if (!strcmp(all.state[i], "routed"))
+			e = take_one(tx, c, all.pimsi[i]);
+	return e;
 }
 
 void install_receipt(struct ask *a, void *process)

@@ -99,6 +99,25 @@ static enum err used_up(struct tx *tx, struct number *x, struct why *w)
 	return tx_do(tx, "DELETE FROM budget WHERE pimsi = :pimsi", WITH(B_TEXT("pimsi", x->id)));
 }
 
+/* --- of an equipment --- */
+
+static enum err of_row(const struct row *r, void *arg)
+{
+	struct of_equipment *m = arg;
+
+	if (m->n == PIMSIS_MAX)
+		return ERR_LIMIT;
+	row_copy(r, 0, m->pimsi[m->n], DIGITS_MAX);
+	row_copy(r, 1, m->state[m->n++], NUMBER_STATE);
+	return OK;
+}
+
+enum err pool_of(struct tx *tx, const char *equipment, struct of_equipment *m)
+{
+	m->n = 0;
+	return tx_each(tx, "SELECT pimsi, state FROM pimsi WHERE equipment = :equipment ORDER BY pimsi", WITH(B_TEXT("equipment", equipment)), of_row, m);
+}
+
 /* --- the duty --- */
 
 void pool_add(struct ask *a, void *process) { pool_ask_add(a, process, &pimsis); }

@@ -14,7 +14,7 @@ ALTER TABLE batch_item ADD COLUMN life BIGINT NOT NULL DEFAULT 1;
 CREATE UNIQUE INDEX batch_item_life ON batch_item (pimsi, life);
 CREATE TABLE receipt (
   equipment TEXT NOT NULL, package TEXT NOT NULL, pimsi TEXT NOT NULL, life BIGINT NOT NULL, operator TEXT NOT NULL, taken_at BIGINT NOT NULL,
-  PRIMARY KEY (equipment, package));
+  PRIMARY KEY (equipment, package, pimsi));
 CREATE INDEX receipt_pimsi ON receipt (pimsi, life);
 INSERT INTO receipt (equipment, package, pimsi, life, operator, taken_at)
   SELECT p.equipment, 'before upgrade, PIMSI ' || p.pimsi, p.pimsi, 1, COALESCE(r.operator, ''), p.changed_at FROM pimsi p

@@ -58,6 +58,13 @@ extern const struct errand_rule retire_rules[];
 enum err retire_later(struct tx *tx, const char *pimsi, int64_t from) MUST_CHECK;
 /* pool.c: the numbers, their states and moves */
 extern const struct numbers pimsis;
+enum { PIMSIS_MAX = 64 };
+struct of_equipment {
+	char pimsi[PIMSIS_MAX][DIGITS_MAX], state[PIMSIS_MAX][NUMBER_STATE];
+	int n;
+};
+/* All PIMSIs of an equipment. ERR_LIMIT: more than PIMSIS_MAX. */
+enum err pool_of(struct tx *tx, const char *equipment, struct of_equipment *m) MUST_CHECK;
 void pool_add(struct ask *a, void *process);            /* POST /v1/pool */
 void pool_list(struct ask *a, void *process);           /* GET /v1/pool */
 void pool_show(struct ask *a, void *process);           /* GET /v1/pool/<pimsi> */

@@ -8,12 +8,6 @@
 #include "core/log.h"
 #include "roles/registration/registration.h"
 
-enum { PIMSIS_MAX = 64 };
-
-struct of_equipment {
-	char pimsi[PIMSIS_MAX][DIGITS_MAX], state[PIMSIS_MAX][NUMBER_STATE];
-	int n;
-};
 struct claim {
 	struct ask *ask;
 	struct process *process;
@@ -86,24 +80,11 @@ static enum err route_write(struct tx *tx, struct claim *c)
 		(long long)c->serial);
 }
 
-static enum err mine_row(const struct row *r, void *arg)
-{
-	struct of_equipment *m = arg;
-
-	if (m->n == PIMSIS_MAX)
-		return ERR_LIMIT;
-	row_copy(r, 0, m->pimsi[m->n], DIGITS_MAX);
-	row_copy(r, 1, m->state[m->n++], NUMBER_STATE);
-	return OK;
-}
-
 /* The way to another operator begins with a PIMSI: without a live one the claim would burn an IMSI that nobody can fetch. */
 static enum err can_come_home(struct tx *tx, struct claim *c)
 {
-	enum err e;
+	enum err e = pool_of(tx, c->equipment, &c->mine);
 
-	c->mine.n = 0;
-	e = tx_each(tx, "SELECT pimsi, state FROM pimsi WHERE equipment = :equipment ORDER BY pimsi", WITH(B_TEXT("equipment", c->equipment)), mine_row, &c->mine);
 	if (e || !strcmp(c->had, c->operator))
 		return e;
 	for (int i = 0; i < c->mine.n; i++)
