@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The equipment as a program. Its factory doors serve the production line (`usher factory`); the rest is the equipment's life. */
 #include <dirent.h>
+#include <getopt.h>
 #include <openssl/pem.h>
 #include <signal.h>
 #include <stdio.h>
@@ -268,31 +269,37 @@ static int live(int fleet, const char *dir, enum agent_goal until)
 
 /* --- words for people --- */
 
-static const struct life {
+static const struct goal {
 	const char *word, *about;
 	enum agent_goal goal;
-} lives[] = {
-	{ "run", "lives: attaches, asks where to go, proves what it is, installs its USIM, and again as itself", GOAL_NONE },
-	{ "discover", "the same, and ends when the DLUSIM service is known", GOAL_DISCOVERED },
-	{ "verify", "the same, and ends when it has proved itself and holds its trigger", GOAL_TRIGGERED },
-	{ "install", "the same, and ends when its USIM is installed, inactive", GOAL_INSTALLED },
-	{ "operate", "the same, and ends when it is operative as itself", GOAL_OPERATIVE },
+} goals[] = {
+	{ "discover", "its DLUSIM service is known", GOAL_DISCOVERED },
+	{ "verify", "it has proved itself and holds its trigger", GOAL_TRIGGERED },
+	{ "install", "its USIM is installed, inactive", GOAL_INSTALLED },
+	{ "operate", "it is operative as itself", GOAL_OPERATIVE },
 };
-enum { LIVES = sizeof(lives) / sizeof(*lives) };
+enum { GOALS = sizeof(goals) / sizeof(*goals) };
+static const struct option options[] = {
+	{ "fleet", no_argument, NULL, 'f' }, { "until", required_argument, NULL, 'u' }, { "check-config", no_argument, NULL, 'c' },
+	{ "example-config", no_argument, NULL, 'e' }, { "man", no_argument, NULL, 'm' }, { "version", no_argument, NULL, 'v' },
+	{ "help", no_argument, NULL, 'h' }, { 0 },
+};
 
 static int usage(FILE *out, int code)
 {
 	fprintf(out, "usher-equipment: a machine with a trusted environment (tre), a modem and an agent\n\n"
-		"usage: usher-equipment LIFE DIR           one equipment; DIR/equipment.yaml holds its frequencies\n"
-		"       usher-equipment LIFE-fleet DIR     all equipments in DIR's folders, in one process; DIR/equipment.yaml\n"
-		"       usher-equipment make DIR ID        a new equipment: keys that never leave its tre\n"
-		"       usher-equipment DOOR DIR [...]     one door of the tre, for the production line (`usher factory`)\n"
-		"       usher-equipment --check-config DIR | --example-config | --man | --version | --help\n\nLIFE:\n");
-	for (int i = 0; i < LIVES; i++)
-		fprintf(out, "  %-27s %s\n", lives[i].word, lives[i].about);
+		"usage: usher-equipment [--until GOAL] DIR            one equipment lives: attaches, asks where to go, proves what it is, installs its\n"
+		"                                                     USIM, and again as itself; DIR/equipment.yaml holds its frequencies\n"
+		"       usher-equipment [--until GOAL] --fleet DIR    all equipments in DIR's folders, in one process; DIR/equipment.yaml\n"
+		"       usher-equipment make DIR ID                   a new equipment: keys that never leave its tre\n"
+		"       usher-equipment DOOR DIR [ARGUMENT]           one door of the tre, for the production line (`usher factory`)\n"
+		"       usher-equipment --check-config DIR | --example-config | --man | --version | --help\n\nGOAL: it ends when\n");
+	for (int i = 0; i < GOALS; i++)
+		fprintf(out, "  %-27s %s\n", goals[i].word, goals[i].about);
 	fprintf(out, "DOOR:\n");
 	for (int i = 0; i < DOORS; i++)
 		fprintf(out, "  %-10s DIR %-12s %s\n", doors[i].name, doors[i].argument ? doors[i].argument : "", doors[i].about);
+	fprintf(out, "\nexamples:\n  usher-equipment --fleet fleet\n  usher-equipment --until operate fleet/acme_000001\n");
 	return code;
 }
 
@@ -308,13 +315,13 @@ static void man_row(const char *word, const char *about)
 static int man(void)
 {
 	printf(".TH USHER\\-EQUIPMENT 8 \"\" \"usher " USHER_VERSION "\" \"usher\"\n.SH NAME\nusher\\-equipment \\- a machine with a trusted environment, a modem and an agent\n"
-		".SH SYNOPSIS\n.B usher\\-equipment\n.IR LIFE [ \\-fleet ]\n.I DIR\n.br\n.B usher\\-equipment make\n.I DIR ID\n.br\n.B usher\\-equipment\n.I DOOR DIR\n"
+		".SH SYNOPSIS\n.B usher\\-equipment\n[\\fB\\-\\-until\\fR \\fIGOAL\\fR] [\\fB\\-\\-fleet\\fR]\n.I DIR\n.br\n.B usher\\-equipment make\n.I DIR ID\n.br\n.B usher\\-equipment\n.I DOOR DIR\n"
 		"[\\fIARGUMENT\\fR]\n.br\n.B usher\\-equipment \\-\\-check\\-config\n.I DIR\n.br\n.B usher\\-equipment\n"
 		"[\\fB\\-\\-example\\-config\\fR|\\fB\\-\\-man\\fR|\\fB\\-\\-version\\fR|\\fB\\-\\-help\\fR]\n"
-		".SH DESCRIPTION\nThe folder\n.I DIR\nis one equipment, which\n.B usher factory\nmakes; with\n.B \\-fleet\nits folders are one equipment each, all in one process.\n"
-		"What an equipment cannot do now it does later, with back\\-off, for ever.\n.SS Lives\n");
-	for (int i = 0; i < LIVES; i++)
-		man_row(lives[i].word, lives[i].about);
+		".SH DESCRIPTION\nThe folder\n.I DIR\nis one equipment, which\n.B usher factory\nmakes; with\n.B \\-\\-fleet\nits folders are one equipment each, all in one process.\n"
+		"What an equipment cannot do now it does later, with back\\-off, for ever.\n.SS Goals\nwith\n.B \\-\\-until\nit ends when\n");
+	for (int i = 0; i < GOALS; i++)
+		man_row(goals[i].word, goals[i].about);
 	printf(".SS Doors\nfor the production line, one call each\n");
 	for (int i = 0; i < DOORS; i++)
 		man_row(doors[i].name, doors[i].about);
@@ -324,8 +331,8 @@ static int man(void)
 		".TP\n.B roots.pem\nthe agent's roots, for TLS\n.TP\n.B label\nthe claim key, as printed on the equipment: secret, for its owner\n"
 		".TP\n.B journey\na line of JSON per event: at_ms, equipment, step, text; sent, received (octets) and turns (round trips) on its link since power\\-on.\n"
 		".B usher watch\nreads it\n"
-		".SH EXIT STATUS\n0 when the life's goal is reached or at SIGTERM, 1 on failure (one sentence on standard error), 2 for wrong usage.\n"
-		".SH EXAMPLES\n.nf\nusher\\-equipment run\\-fleet fleet\nusher\\-equipment operate fleet/acme_000001\n.fi\n"
+		".SH EXIT STATUS\n0 when the goal is reached or at SIGTERM, 1 on failure (one sentence on standard error), 2 for wrong usage.\n"
+		".SH EXAMPLES\n.nf\nusher\\-equipment \\-\\-fleet fleet\nusher\\-equipment \\-\\-until operate fleet/acme_000001\n.fi\n"
 		".SH SEE ALSO\n.BR usher (1),\n.BR usher.yaml (5)\n");
 	return 0;
 }
@@ -342,70 +349,80 @@ static int config_check(struct line *l)
 	return 0;
 }
 
-static int unknown(const char *word)
+static int misunderstood(const char *word)
 {
 	const char *near = NULL;
-	size_t least = 4;
+	size_t least = strlen(word) < 4 ? strlen(word) : 4;
 
-	for (int i = 0; i < LIVES + DOORS; i++) {
-		const char *have = i < LIVES ? lives[i].word : doors[i - LIVES].name;
-
-		if (text_distance(have, word) < least) {
-			least = text_distance(have, word);
-			near = have;
+	for (int i = 0; i < DOORS; i++)
+		if (text_distance(doors[i].name, word) < least) {
+			least = text_distance(doors[i].name, word);
+			near = doors[i].name;
 		}
-	}
 	fprintf(stderr, "usher-equipment: `%s`, or what follows it, is not understood%s%s%s; --help shows the usage\n", word,
 		near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
 	return 2;
 }
 
-/* `run` or `run-fleet`: the row, and whether it is a fleet's. */
-static const struct life *life_find(const char *word, int *fleet)
+static int goal_find(const char *word, enum agent_goal *goal)
 {
-	for (int i = 0; i < LIVES; i++) {
-		size_t n = strlen(lives[i].word);
+	for (int i = 0; i < GOALS; i++)
+		if (!strcmp(goals[i].word, word)) {
+			*goal = goals[i].goal;
+			return 1;
+		}
+	fprintf(stderr, "usher-equipment: --until `%s`: discover, verify, install or operate\n", word);
+	return 0;
+}
 
-		*fleet = !strcmp(word + (strncmp(word, lives[i].word, n) ? 0 : n), "-fleet");
-		if (*fleet || !strcmp(word, lives[i].word))
-			return lives + i;
+/* `make DIR ID` or a door. */
+static int for_the_line(int n, char **word)
+{
+	struct line l = { n > 1 ? word[1] : NULL, n > 2 ? word[2] : NULL, { "" } };
+	enum err e;
+
+	if (n == 3 && !strcmp(word[0], "make")) {
+		e = make(&l);
+		return e ? sorry(&l, e) : 0;
 	}
-	return NULL;
+	for (int i = 0; i < DOORS; i++)
+		if (n == 2 + (doors[i].argument != NULL) && !strcmp(word[0], doors[i].name)) {
+			e = with_tre(&l, doors[i].act);
+			return e ? sorry(&l, e) : 0;
+		}
+	return misunderstood(word[0]);
 }
 
 int main(int argc, char **argv)
 {
-	struct line l = { argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL, { "" } };
-	const char *word = argc > 1 ? argv[1] : "";
-	const struct life *life;
-	enum err e = ERR_FORMAT;
-	int fleet;
+	enum agent_goal until = GOAL_NONE;
+	int fleet = 0, check = 0, lives = 0, c;
 
 	secret_process();
 	log_open("equipment", LOG_WARN);
-	if (argc == 2 && (!strcmp(word, "--help") || !strcmp(word, "-h")))
-		return usage(stdout, 0);
-	if (argc == 2 && !strcmp(word, "--version"))
-		return printf("usher-equipment %s\n", USHER_VERSION) < 0;
-	if (argc == 2 && !strcmp(word, "--man"))
-		return man();
-	if (argc == 2 && !strcmp(word, "--example-config"))
-		return conf_example(schema, "an equipment's, or its fleet's: DIR/equipment.yaml", stdout), 0;
-	if (argc == 3 && !strcmp(word, "--check-config"))
-		return config_check(&l);
-	if (argc == 4 && !strcmp(word, "make")) {
-		e = make(&l);
-		return e ? sorry(&l, e) : 0;
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
+		if (c == 'h')
+			return usage(stdout, 0);
+		if (c == 'v')
+			return printf("usher-equipment %s\n", USHER_VERSION) < 0;
+		if (c == 'm')
+			return man();
+		if (c == 'e')
+			return conf_example(schema, "an equipment's, or its fleet's: DIR/equipment.yaml", stdout), 0;
+		if (c == '?' || (c == 'u' && !goal_find(optarg, &until)))
+			return c == '?' ? misunderstood(argv[optind - 1]) : 2;
+		fleet |= c == 'f';
+		check |= c == 'c';
+		lives = 1;
 	}
-	life = argc == 3 ? life_find(word, &fleet) : NULL;
-	if (life) {
+	argc -= optind;
+	argv += optind;
+	if (argc == 1 && check)
+		return config_check(&(struct line){ argv[0], NULL, { "" } });
+	if (argc == 1) {
 		log_open("equipment", LOG_INFO);
-		return live(fleet, l.dir, life->goal);
+		return live(fleet, argv[0], until);
 	}
-	for (int i = 0; i < DOORS; i++)
-		if (argc == 3 + (doors[i].argument != NULL) && !strcmp(word, doors[i].name)) {
-			e = with_tre(&l, doors[i].act);
-			return e ? sorry(&l, e) : 0;
-		}
-	return argc > 1 ? unknown(word) : usage(stderr, 2);
+	return !argc ? usage(stderr, 2) : lives ? misunderstood(argv[1]) : for_the_line(argc, argv);
 }

@@ -20,18 +20,18 @@ with World() as w:
     told = lambda eq, text: any(text in e["text"] for e in w.journey(eq))
     # sequence numbers far ahead, a first attach, then back: the USIM answers AUTS, the AuC follows, the attach goes on
     change(w, "UPDATE pimsi SET auc_offset = auc_offset + 200000 WHERE state = 'routed'")
-    w.equipment("discover-fleet", "fleet")
+    w.equipment("--fleet", "--until=discover", "fleet")
     change(w, "UPDATE pimsi SET auc_offset = auc_offset - 100000 WHERE state = 'routed'")
     os.kill(w.pids("reg")[0], signal.SIGKILL)  # its IND counters begin anew: the same array elements are met again
     w.wait("restart", lambda: w.more().count(" is up") == len(w.dirs) + 1)
     w.wait("the links are back", lambda: "gsup peer=registration/901-70 up" in open(w.path("vis1/run/log")).read().split(" down ")[-1], 20)
-    w.equipment("discover-fleet", "fleet")
+    w.equipment("--fleet", "--until=discover", "fleet")
     for eq in ("acme:000001", "acme:000002"):
         assert told(eq, "our sequence number is ahead of 001-01: resynchronising"), w.journey(eq)
         assert "resynchronised the sequence number" in w.story("registration", "", "equipment", eq)
     # another PIMSI's key: neither side accepts the other, and the equipment says why it has no network
     change(w, "UPDATE pimsi SET k = (SELECT k FROM pimsi WHERE pimsi = '901700000000002') WHERE pimsi = '901700000000001'")
-    p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "run-fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
+    p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
     try:
         w.wait("MAC failure", lambda: told("acme:000001", "network 001-01 does not prove that it knows our key"), 20)
         w.wait("no network", lambda: told("acme:000001", "has no network: 001-01: does not accept our answer"), 20)

@@ -69,7 +69,7 @@ with World() as w:
     Between.responder = address(w, "pki", "ocsp")
     assert w.claim().count("subscribed") == 1
     w.frequencies("vis9", "vis1")
-    p = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "operate-fleet", "fleet"], cwd=w.dir, env=w.env,
+    p = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", "--until=operate", "fleet"], cwd=w.dir, env=w.env,
                          stderr=subprocess.DEVNULL)
     try:
         w.wait("operative all the same", lambda: any("is operative" in e["text"] for e in w.journey("acme:000001")), 90)

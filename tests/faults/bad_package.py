@@ -8,14 +8,14 @@ with World() as w:
     w.world(devices=2)
     assert w.claim().count("subscribed") == 2
     told = lambda eq, text: any(text in e["text"] for e in w.journey(eq))
-    run = lambda how, eq: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), how, "fleet/" + eq.replace(":", "_")], cwd=w.dir,
+    run = lambda how, eq: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), *how.split(), "fleet/" + eq.replace(":", "_")], cwd=w.dir,
                                            env=w.env, stderr=subprocess.DEVNULL)
     for n in (1, 2):  # paths in equipment.yaml count from its folder
         open(w.path(f"fleet/acme_00000{n}/equipment.yaml"), "w").write("frequencies: [127.0.0.1:@../../vis1/run/ports#cell]\n")
     # 1: one bit of the package is flipped where it is carried
     dm = w.pids("dm")[0]
     os.kill(dm, signal.SIGSTOP)
-    p = run("operate", "acme:000001")
+    p = run("--until=operate", "acme:000001")
     w.wait("sealed", lambda: w.sql("dlusim", "dlusim", "SELECT 1 FROM verification WHERE equipment = 'acme:000001' AND package_id <> ''"), 30)
     db = sqlite3.connect(w.path("dlusim/dlusim.db"), timeout=20)
     der = bytearray(db.execute("SELECT package FROM verification WHERE equipment = 'acme:000001'").fetchone()[0])
@@ -30,7 +30,7 @@ with World() as w:
     assert w.sql("hss", "hss", "SELECT COUNT(*), MAX(counter) FROM sealed WHERE equipment = 'acme:000001'") == [(2, 2)]
     # 2: the operator's signing certificate is revoked: the package is destroyed, and the story names the certificate
     w.usher("ca", "revoke", "hss", "262-42", "--use", "sign", "--reason", "keyCompromise")
-    p = run("run", "acme:000002")
+    p = run("", "acme:000002")
     try:
         w.wait("destroyed", lambda: told("acme:000002", "the certificate of hss 262-42 is revoked: the package is destroyed"), 40)
         w.wait("DM is told", lambda: w.sql("dm", "dm", "SELECT 1 FROM job WHERE equipment = 'acme:000002' AND result = 1450"), 20)

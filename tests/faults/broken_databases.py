@@ -50,7 +50,7 @@ with World() as w:
     w.world(devices=2)
     assert w.claim().count("subscribed") == 2
     w.frequencies("vis1")
-    w.equipment("operate-fleet", "fleet")
+    w.equipment("--fleet", "--until=operate", "fleet")
     w.stop()
     assert ", 0 broken" in w.usher("audit", *w.dirs)
     files = [os.path.join(d, f) for d in w.dirs for f in os.listdir(w.path(d)) if f.endswith(".db")]

@@ -72,7 +72,7 @@ def journey(w):
     w.manufacture(2)
     assert w.claim().count("subscribed") == 2
     w.frequencies("vis1")
-    w.words += w.equipment("operate-fleet", "fleet").encode()
+    w.words += w.equipment("--fleet", "--until=operate", "fleet").encode()
     w.usher("status")
     w.usher("explain", "acme:000001")
     w.usher("audit", *w.dirs)

@@ -16,7 +16,7 @@ with World() as w:
     dlusim = w.pids("dlusim")[0]
     os.kill(dlusim, signal.SIGSTOP)  # the challenge is asked for, and does not come
     try:
-        p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "operate-fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
+        p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "--until=operate", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
         w.wait("it asks for a challenge", lambda: at("is to go to DLUSIM service"), 30)
         w.usher("pimsi", "block", pimsi)
         w.wait("it is detached", lambda: at("was detached"), 20)

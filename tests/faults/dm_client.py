@@ -11,7 +11,7 @@ with World() as w:
     w.world(devices=2)
     assert w.claim().count("subscribed") == 2
     w.frequencies("vis1")
-    w.equipment("verify-fleet", "fleet")
+    w.equipment("--fleet", "--until=verify", "fleet")
     accounts = [Account(der) for (der,) in w.sql("dlusim", "dlusim", "SELECT trigger_der FROM verification ORDER BY equipment")]
     a, c = accounts[0], Client(accounts[0])
     job = lambda column: w.sql("dm", "dm", f"SELECT {column} FROM job WHERE job = '{a.job}'")[0][0]

@@ -106,8 +106,8 @@ with World() as w:
     assert w.claim().count("subscribed") == 1
     w.frequencies("vis1")
     told = lambda text: any(text in e["text"] for e in w.journey(eq))
-    fleet = lambda how: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), how, "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
-    p = fleet("run-fleet")
+    fleet = lambda how: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), *how.split(), "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
+    p = fleet("--fleet")
     try:
         w.wait("the trigger", lambda: told("its package waits at DM service"), 40)
         server.begin(Account(w.sql("dlusim", "dlusim", "SELECT trigger_der FROM verification")[0][0]))
@@ -181,7 +181,7 @@ with World() as w:
         w.wait("not taken for an answer", lambda: told("the answer is not to our message"), 20)
         p.kill()
         p.wait()
-        p = fleet("operate-fleet")
+        p = fleet("--fleet --until=operate")
         r = server.take()
         a = r.root.findall("SyncBody/Alert")
         assert r.alerts == ["1201", "1226"], r.octets
@@ -189,7 +189,7 @@ with World() as w:
                      + status(4, r.msg, a[1].findtext("CmdID"), "Alert", 200))
         assert p.wait(20) == 0
         # it was told: nothing more is said, at the next power-on neither
-        p = fleet("operate-fleet")
+        p = fleet("--fleet --until=operate")
         assert p.wait(20) == 0 and server.asked.empty()
         assert w.sql("hss", "hss", "SELECT state FROM imsi WHERE state <> 'allocated'") == [("active",)]
     except BaseException:

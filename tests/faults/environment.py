@@ -10,7 +10,7 @@ with World() as w:
     w.world(devices=1)
     assert w.claim().count("subscribed") == 1
     w.frequencies("vis1")
-    w.equipment("operate-fleet", "fleet")
+    w.equipment("--fleet", "--until=operate", "fleet")
     opened = lambda d: set(re.findall(r"access .*target=(\S+) act=open", open(w.path(d, "run/log")).read()))
     at = lambda d, name: re.search(rf"^{name} (\S+)", open(w.path(d, "run/ports")).read(), re.M).group(1)
     assert opened("reg") == {at("reg", "discover"), at("dlusim", "equipment"), at("dm", "equipment"), at("pki", "ocsp")}, opened("reg")

@@ -20,7 +20,7 @@ with World() as w:
     w.usher("ca", "revoke", "equipment", "acme:000003", "--use", "sign", "--reason", "keyCompromise")
     pki = w.pids("pki")[0]
     os.kill(pki, signal.SIGSTOP)
-    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "run-fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
+    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
     try:
         w.wait("all three have answered", lambda: len(w.sql("dlusim", "dlusim", "SELECT 1 FROM outbox WHERE word = 'ocsp'")) == 3, 40)
         evidence = {}

@@ -15,7 +15,7 @@ with World() as w:
     w.wait("the HSS is back", lambda: w.more().count(" is up") == len(w.dirs) + 1)
     assert w.claim().count("subscribed") == 2
     w.frequencies("vis1")
-    w.equipment("verify-fleet", "fleet")
+    w.equipment("--fleet", "--until=verify", "fleet")
     # one has begun its session, the other never came to DM
     a = Account(w.sql("dlusim", "dlusim", "SELECT trigger_der FROM verification WHERE equipment = 'acme:000001'")[0][0])
     c = Client(a)
@@ -33,7 +33,7 @@ with World() as w:
         assert "has expired" in w.story("dlusim", "", "equipment", f"acme:00000{n}")
     assert f"job {a.job} of acme:000001 has expired in state delivered" in w.story("dm", "", "equipment", "acme:000001")
     # they are not lost: each verifies again, and gets another package
-    w.equipment("operate-fleet", "fleet", timeout=100)
+    w.equipment("--fleet", "--until=operate", "fleet", timeout=100)
     assert w.sql("hss", "hss", "SELECT state, COUNT(*) FROM imsi WHERE state <> 'allocated' GROUP BY state") == [("active", 2)]
     assert ", 0 broken" in w.usher("audit", *w.dirs)
 print("ok")

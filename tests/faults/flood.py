@@ -30,7 +30,7 @@ with World() as w:
             assert a.status == 503, a.status
             refused += 1
     assert len(seen) >= 30, len(seen)
-    w.equipment("discover", "fleet/acme_000001") # he took nothing from the network: it attaches, and waits a moment at discover
+    w.equipment("--until=discover", "fleet/acme_000001") # he took nothing from the network: it attaches, and waits a moment at discover
     # one network may ask once in a second: the others hear of congestion, and try again
     with open(w.path("reg/usher.yaml"), "a") as f:
         f.write("vectors_rate: 1\n")
@@ -38,7 +38,7 @@ with World() as w:
     os.kill(w.pids("reg")[0], signal.SIGKILL)
     w.wait("reg is back", lambda: w.more().count(" is up") > ups)
     told = lambda eq, text: any(text in e["text"] for e in w.journey(eq))
-    fleet = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "operate-fleet", "fleet"], cwd=w.dir, env=w.env,
+    fleet = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "--until=operate", "fleet"], cwd=w.dir, env=w.env,
                              stderr=open(w.path("equipment.log"), "w"))
     try:
         w.wait("one hears of congestion", lambda: any(told(f"acme:00000{n}", "congestion (cause 22)") for n in (1, 2, 3)), 30)

@@ -18,7 +18,7 @@ with World() as w:
     for eq in eqs:
         with open(w.path("fleet", eq.replace(":", "_"), "equipment.yaml"), "w") as f:
             f.write("frequencies: [127.0.0.1:@../../vis9/run/ports#cell, 127.0.0.1:@../../vis1/run/ports#cell]\n")
-    run = lambda eq: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "run", "fleet/" + eq.replace(":", "_")], cwd=w.dir, env=w.env,
+    run = lambda eq: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "fleet/" + eq.replace(":", "_")], cwd=w.dir, env=w.env,
                                       stderr=subprocess.DEVNULL)
     told = lambda eq, text: any(text in e["text"] for e in w.journey(eq))
     # the DLUSIM service is silent from before the installation, so that no receipt is taken while home is there

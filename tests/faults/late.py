@@ -16,7 +16,7 @@ with World() as w:
     def run(eq, *cells):
         with open(w.path("fleet", eq.replace(":", "_"), "equipment.yaml"), "w") as f:
             f.write("ocsp_wait: 1s\nfrequencies: [" + ", ".join(f"127.0.0.1:@../../{d}/run/ports#cell" for d in cells) + "]\n")
-        return subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "run", "fleet/" + eq.replace(":", "_")], cwd=w.dir, env=w.env,
+        return subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "fleet/" + eq.replace(":", "_")], cwd=w.dir, env=w.env,
                                 stderr=subprocess.DEVNULL)
 
     # 1: the attestation provider stops when the package is sealed, and goes on when the session is over

@@ -37,7 +37,7 @@ with World() as w:
     air = Air(int(address("vis1", "cell").split(":")[-1]), before_token=lambda: os.kill(eq.pid, signal.SIGSTOP))
     for n in (1, 2):
         open(w.path(f"fleet/acme_00000{n}/equipment.yaml"), "w").write(f"frequencies: [127.0.0.1:{air.port}]\n")
-    start = lambda n: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "run", f"fleet/acme_00000{n}"], cwd=w.dir, env=w.env,
+    start = lambda n: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), f"fleet/acme_00000{n}"], cwd=w.dir, env=w.env,
                                        stderr=subprocess.DEVNULL)
     refusals = lambda: w.story("registration", "", "pimsi", PIMSI)
     eq = start(1)

@@ -12,7 +12,7 @@ with World() as w:
     receipts = lambda: w.sql("dlusim", "dlusim", "SELECT der, ack FROM receipt")
     # the DLUSIM service dies when the acknowledgement is on its disk, before its answer leaves (core/fault.h)
     w.arm("dlusim", 1, "outbox+receipt+errand after")
-    eq = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "operate-fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
+    eq = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "--until=operate", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
     try:
         w.wait("it died there", lambda: not w.armed("dlusim"), 40)
         (receipt, ack), = receipts()

@@ -20,7 +20,7 @@ def held_at_dm(w, n, then):
     os.kill(dm, signal.SIGSTOP)
     try:
         open(w.path(f"fleet/acme_00000{n}/equipment.yaml"), "w").write("frequencies: [127.0.0.1:@../../vis1/run/ports#cell]\n")
-        p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "operate", f"fleet/acme_00000{n}"], cwd=w.dir, env=w.env,
+        p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--until=operate", f"fleet/acme_00000{n}"], cwd=w.dir, env=w.env,
                              stderr=subprocess.DEVNULL)
         w.wait("its package is sealed", lambda: sealed() > before, 40)
         then()

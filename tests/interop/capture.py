@@ -127,7 +127,7 @@ with World() as w:
         ups = open(log).read().count(" up\n")
         os.kill(w.pids("vis1")[0], signal.SIGKILL)
         w.wait("both links are up again", lambda: open(log).read().count(" up\n") == ups + 2)
-        w.equipment("operate-fleet", "fleet")
+        w.equipment("--fleet", "--until=operate", "fleet")
         purged = lambda d, role, kind: "detached from network 001-01" in "".join(t for (t,) in w.sql(d, role, "SELECT text FROM audit"))
         w.wait("the last message: it is switched off", lambda: purged("hss", "hss", "imsi"))
 

@@ -24,7 +24,7 @@ def change(w, sql):
 
 def run_until(w, what, check, seconds=30):
     log = open(w.path("equipment.log"), "a")
-    p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "run-fleet", "fleet"], cwd=w.dir, env=w.env, stderr=log)
+    p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=log)
     try:
         w.wait(what, check, seconds)
     finally:

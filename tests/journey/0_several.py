@@ -28,7 +28,7 @@ with World() as w:
     db.commit()
     db.close()
     w.frequencies("vis1")
-    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "operate-fleet", "fleet"], cwd=w.dir, env=w.env,
+    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", "--until=operate", "fleet"], cwd=w.dir, env=w.env,
                              stderr=subprocess.DEVNULL)
     try:
         for n in (1, 2):

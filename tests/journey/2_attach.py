@@ -12,7 +12,7 @@ with World() as w:
     # one network is not on the allowed list, one has no agreement for the PIMSI, the third takes it
     w.frequencies("vis9", "vis2", "vis1")
     log = open(w.path("equipment.log"), "w")
-    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "run-fleet", "fleet"], cwd=w.dir, env=w.env, stderr=log)
+    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=log)
     try:
         def told(eq, text):
             return any(text in e["text"] for e in w.journey(eq))

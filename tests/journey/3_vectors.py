@@ -36,10 +36,10 @@ with World() as w:
     with w.network("vis2", "hss") as n:
         assert n.vectors("262420000000050") == 17, "allocated"
         assert state("imsi", number) == "prepared" and n.vectors(number) == 17
-        w.equipment("verify-fleet", "fleet")
+        w.equipment("--fleet", "--until=verify", "fleet")
         assert state("imsi", number) == "released"
         one(n, number)
-        w.equipment("operate-fleet", "fleet")
+        w.equipment("--fleet", "--until=operate", "fleet")
         assert state("imsi", number) == "active"
         five = n.vectors(number)
         assert len(set(five)) == 5 and not set(five) & set(rands), five

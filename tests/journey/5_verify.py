@@ -13,7 +13,7 @@ with World() as w:
     pki = w.pids("pki")[0]
     os.kill(pki, signal.SIGSTOP)
     log = open(w.path("equipment.log"), "w")
-    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "run-fleet", "fleet"], cwd=w.dir, env=w.env, stderr=log)
+    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=log)
     try:
         def told(eq, text):
             return any(text in e["text"] for e in w.journey(eq))

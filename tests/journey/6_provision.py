@@ -9,7 +9,7 @@ with World() as w:
     assert w.claim().count("subscribed") == 3
     w.frequencies("vis1")
     log = open(w.path("equipment.log"), "w")
-    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "install-fleet", "fleet"], cwd=w.dir, env=w.env, stderr=log)
+    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", "--until=install", "fleet"], cwd=w.dir, env=w.env, stderr=log)
     try:
         def told(eq, text):
             return any(text in e["text"] for e in w.journey(eq))

@@ -16,7 +16,7 @@ with World() as w:
     os.rename(w.path("fleet/acme_000004"), w.path("late/acme_000004")) # switched on later
     os.link(w.path("fleet/equipment.yaml"), w.path("late/equipment.yaml"))
     log = open(w.path("equipment.log"), "w")
-    power_on = lambda d: subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "run-fleet", d], cwd=w.dir, env=w.env, stderr=log)
+    power_on = lambda d: subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", d], cwd=w.dir, env=w.env, stderr=log)
     fleets = [power_on("fleet")]
     pki = w.pids("pki")[0]
 

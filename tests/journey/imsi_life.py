@@ -17,7 +17,7 @@ with World() as w:
         open(w.path(folder(n), "equipment.yaml"), "w").write("frequencies: [127.0.0.1:@../../vis1/run/ports#cell]\n")
 
     def start(how, n, dir=None):
-        return subprocess.Popen([EQUIPMENT, how, dir or folder(n)], cwd=w.dir, env=w.env, stderr=open(w.path("equipment.log"), "a"))
+        return subprocess.Popen([EQUIPMENT, *how.split(), dir or folder(n)], cwd=w.dir, env=w.env, stderr=open(w.path("equipment.log"), "a"))
 
     def run(how, n, dir=None):
         p = start(how, n, dir)
@@ -52,11 +52,11 @@ with World() as w:
     counters = lambda n: [c for (c,) in w.sql("hss", "hss", f"SELECT counter FROM sealed WHERE equipment = 'acme:00000{n}' ORDER BY counter")]
 
     # on trial without a receipt: nothing by itself, and staff is shown it after 30 days
-    run("install", 3)
+    run("--until=install", 3)
     shutil.copytree(w.path(folder(3)), w.path("fleet3/acme_000003"))
     dlusim = w.pids("dlusim")[0]
     os.kill(dlusim, signal.SIGSTOP)
-    p = start("operate", 3)
+    p = start("--until=operate", 3)
     try:
         is_(imsi(3), "trial")
     finally:
@@ -64,10 +64,10 @@ with World() as w:
         p.wait()
         os.kill(dlusim, signal.SIGCONT)
     # a package that nobody used expires: the same IMSI, a new key; before, a repeated verify keeps the key and raises the counter
-    run("verify", 2)
+    run("--until=verify", 2)
     assert show(imsi(2))["state"] == "released"
     first = key(imsi(2))
-    run("verify", 2)
+    run("--until=verify", 2)
     assert show(imsi(2))["state"] == "released" and key(imsi(2)) == first and counters(2) == [1, 2]
     clock(29)
     assert show(imsi(2))["state"] == "released" and "on trial" not in w.usher("status", "hss", "262-42")
@@ -79,16 +79,16 @@ with World() as w:
     assert show(imsi(3))["state"] == "trial"
     assert "1 IMSIs are on trial without a receipt for too long" in w.usher("status", "hss", "262-42")
     # its receipt comes all the same
-    run("operate", 3)
+    run("--until=operate", 3)
     assert show(imsi(3))["state"] == "active"
-    run("operate", 2)
+    run("--until=operate", 2)
     assert show(imsi(2))["state"] == "active" and counters(2) == [1, 2, 3]
 
     # suspended: the network that holds it is told, however long that is away; no vectors until it is resumed
-    run("operate", 1)
+    run("--until=operate", 1)
     number = imsi(1)
     assert show(number)["state"] == "active"
-    p = start("run", 1)
+    p = start("", 1)
     try:
         w.wait("it is back as itself", lambda: show(number)["network"] == "001-01")
         vis = w.pids("vis1")[0]
@@ -101,23 +101,23 @@ with World() as w:
         p.terminate()
         p.wait(10)
     assert "is suspended by alice: bill of October" in w.story("hss", "", "imsi", number)
-    tells("run", 1, "network failure (cause 17)")
+    tells("", 1, "network failure (cause 17)")
     said = w.usher("imsi", "release", number, "--yes", code=1)
     assert f"IMSI {number} is suspended" in said and "resume (staff), terminate (staff)" in said, said
     w.usher("imsi", "resume", number)
-    tells("run", 1, "is operative: attached as itself through network 001-01")
+    tells("", 1, "is operative: attached as itself through network 001-01")
     given = [l for l in open(w.path("hss/run/log")) if f"id={number}" in l and "act=give" in l]
     assert "n=1" in given[0] and "n=5" in given[-1], "one vector on trial, five when active: " + "".join(given)
 
     # it vanishes from one network without a word and turns up in another: the first lets go, however long it is away
-    p = start("run", 1)
+    p = start("", 1)
     w.wait("in the first", lambda: show(number)["network"] == "001-01")
     p.kill()
     p.wait()
     [vis] = w.pids("vis1")
     os.kill(vis, signal.SIGSTOP)
     open(w.path(folder(1), "equipment.yaml"), "w").write("frequencies: [127.0.0.1:@../../vis9/run/ports#cell]\n")
-    p = start("run", 1)
+    p = start("", 1)
     try:
         w.wait("in the second", lambda: show(number)["network"] == "001-09")
         assert show(number)["cancel"] == "001-01"
@@ -133,7 +133,7 @@ with World() as w:
     open(w.path(folder(1), "equipment.yaml"), "w").write("frequencies: [127.0.0.1:@../../vis1/run/ports#cell]\n")
 
     # terminated: cause 8, cancelled where it is, and in quarantine when that network has let go
-    p = start("run", 1)
+    p = start("", 1)
     try:
         w.wait("it is back as itself", lambda: show(number)["network"] == "001-01")
         w.usher("imsi", "terminate", number)
@@ -142,7 +142,7 @@ with World() as w:
     finally:
         p.terminate()
         p.wait(10)
-    tells("run", 1, "GPRS services and non-GPRS services not allowed (cause 8)")
+    tells("", 1, "GPRS services and non-GPRS services not allowed (cause 8)")
     # a new claim gets a new IMSI; the old one stays out of it until staff releases it, and then has no key
     lines = open(w.path("fleet/labels.csv")).read().split()
     open(w.path("again.csv"), "w").write("\n".join([lines[0], lines[1] + ",2"]) + "\n")
@@ -159,9 +159,9 @@ with World() as w:
         clock(day)
         os.kill(w.pids("hss")[0], signal.SIGKILL)
         w.wait("the HSS is back", lambda: w.pids("hss") and show(imsi(3))["state"] == "active")
-        tells("run", 3, "is operative: attached as itself through network 001-01")
+        tells("", 3, "is operative: attached as itself through network 001-01")
     clock(10) # and while it runs
-    tells("run", 3, "is operative: attached as itself through network 001-01")
+    tells("", 3, "is operative: attached as itself through network 001-01")
     assert "resynchronised" not in w.story("hss", "", "imsi", imsi(3))
     assert ", 0 broken" in w.usher("audit", *w.dirs)
 print("ok")

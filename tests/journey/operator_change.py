@@ -15,7 +15,7 @@ with World() as w:
     eq, texts = "acme:000001", lambda: [e["text"] for e in w.journey("acme:000001")]
     told = lambda text: any(text in t for t in texts())
     imsi = lambda hss: w.sql(hss, "hss", f"SELECT i.imsi, i.state FROM booking b JOIN imsi i ON i.imsi = b.imsi WHERE b.equipment = '{eq}'")
-    run = lambda: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "run-fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
+    run = lambda: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
     p = run()
     try:
         w.wait("home", lambda: told("is operative: its receipt is acknowledged"), 40)

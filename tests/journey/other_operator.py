@@ -24,23 +24,23 @@ with World() as w:
                        "--token-file", "token2", "--serial", str(serial), code=code)
 
     def run(how, n):
-        assert subprocess.run([EQUIPMENT, how, f"fleet/acme_00000{n}"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL, timeout=60).returncode == 0, (how, n)
+        assert subprocess.run([EQUIPMENT, *how.split(), f"fleet/acme_00000{n}"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL, timeout=60).returncode == 0, (how, n)
     pimsi = lambda n: w.json("pimsi", "show", f"90170000000000{n}")["state"]
     imsi = lambda hss, n: w.sql(hss, "hss", f"SELECT i.imsi, i.state FROM booking b JOIN imsi i ON i.imsi = b.imsi WHERE b.equipment = 'acme:00000{n}'")
     assert w.claim().count("subscribed") == 2
 
     # before it is home: released at the first operator, then the owner chooses the second
-    run("verify", 1)
+    run("--until=verify", 1)
     [(old, state)] = imsi("hss", 1)
     assert state == "released"
     assert other(1, 2).count("subscribed") == 1
-    run("operate", 1)
+    run("--until=operate", 1)
     assert imsi("hss2", 1) == [("262430000000001", "active")] and imsi("hss", 1) == [(old, "released")] and pimsi(1) == "used"
     said = w.usher("audit", *w.dirs)
     assert f"acme:000001 IMSI {old} released" in said and "chosen another operator" in said and ", 0 broken" in said, said
 
     # after it is home: the first operator's USIM serves on, the PIMSI is not retired, and the IMSI of the second is ready for it
-    run("operate", 2)
+    run("--until=operate", 2)
     assert pimsi(2) == "used"
     assert other(2, 2).count("subscribed") == 1
     assert pimsi(2) == "routed"

@@ -14,7 +14,7 @@ with World() as w:
     told = lambda text: any(text in e["text"] for e in w.journey("acme:000001"))
 
     def start(how):
-        return subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), how, "fleet"], cwd=w.dir, env=w.env,
+        return subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), *how.split(), "fleet"], cwd=w.dir, env=w.env,
                                 stderr=open(w.path("equipment.log"), "a"))
     # kept out of orders, and given back
     w.usher("pimsi", "reserve", "901700000000002")
@@ -38,7 +38,7 @@ with World() as w:
     # blocked while it is attached: the network that holds it lets go, and it does not come in again
     pki = w.pids("pki")[0]
     os.kill(pki, signal.SIGSTOP)
-    p = start("run-fleet")
+    p = start("--fleet")
     try:
         w.wait("it waits for OCSP", lambda: told("its certificate is being asked about"), 40)
         assert show()["network"] == "001-01"
@@ -52,10 +52,10 @@ with World() as w:
         p.wait(10)
     assert w.json("pimsi", "unblock", PIMSI)["state"] == "routed"
     # blocked between its installation and its receipt: the receipt is taken, and the grace runs from there
-    p = start("install-fleet")
+    p = start("--fleet --until=install")
     assert p.wait(60) == 0
     w.usher("pimsi", "block", PIMSI)
-    p = start("operate-fleet")
+    p = start("--fleet --until=operate")
     assert p.wait(60) == 0
     assert show()["state"] == "blocked" and "has its own USIM of operator 262-42; PIMSI 901700000000001 is used, but blocked" in w.story("registration", "", "pimsi", PIMSI)
     assert w.json("pimsi", "unblock", PIMSI)["state"] == "used"

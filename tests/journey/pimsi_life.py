@@ -13,7 +13,7 @@ def lives(w, fleet, words, until, seconds=40):
     at = lambda d: f"127.0.0.1:@../{d}/run/ports#cell"
     open(w.path(fleet, "equipment.yaml"), "w").write(f"frequencies: [{at('vis1')}]\n")
     log = open(w.path(fleet + ".log"), "w")
-    p = subprocess.Popen([EQUIPMENT, words, fleet], cwd=w.dir, env=w.env, stderr=log)
+    p = subprocess.Popen([EQUIPMENT, *words.split(), fleet], cwd=w.dir, env=w.env, stderr=log)
 
     def told():
         return any(until in open(os.path.join(d, "journey")).read() for d, _, files in os.walk(w.path(fleet)) if "journey" in files)
@@ -36,20 +36,20 @@ with World() as w:
     assert claim("fleet/labels.csv").count("subscribed") == 1
     for copy in ("old", "older"): # the same equipment, as it was before it had a USIM of its own
         shutil.copytree(w.path("fleet"), w.path(copy))
-    lives(w, "fleet", "operate-fleet", "is operative: its receipt is acknowledged")
+    lives(w, "fleet", "--fleet --until=operate", "is operative: its receipt is acknowledged")
     assert state() == "used"
     status = w.usher("status", "registration", "901-70")
     assert "pimsi: 1 used" in status and "0 left, for 0 days if as many go as in the last 1 (1)" in status, status
     first = key()
     # within the grace it may come back; after it, never, by itself; and no network holds it
-    lives(w, "old", "run-fleet", "is to go to DLUSIM service")
+    lives(w, "old", "--fleet", "is to go to DLUSIM service")
     open(w.path("clock"), "w").write(str(71 * 3600))
     assert state() == "used"
     open(w.path("clock"), "w").write(str(73 * 3600))
     w.wait("quarantine", lambda: state() == "quarantine")
     story = w.story("registration", "", "pimsi", PIMSI)
     assert f"PIMSI {PIMSI} is retired: its grace is over\nPIMSI {PIMSI} is in quarantine: no network holds it any more" in story, story
-    lives(w, "older", "run-fleet", "GPRS services and non-GPRS services not allowed (cause 8)")
+    lives(w, "older", "--fleet", "GPRS services and non-GPRS services not allowed (cause 8)")
     # the same receipt again, from whoever lost the answer: the same answer, and nothing moves
     [(receipt,)] = w.sql("dlusim", "dlusim", "SELECT der FROM receipt")
     again = lambda: w.post("dlusim", "reg", "peers", "/v1/install", {"receipt": base64.b64encode(receipt).decode()})
@@ -75,11 +75,11 @@ with World() as w:
     w.usher("--as", "fab", "factory", "bind", "second", "--registration", "901-70")
     assert w.sql("reg", "registration", "SELECT equipment, life FROM pimsi") == [("acme:000002", 2)] and key() != first
     assert claim("second/labels.csv").count("subscribed") == 1
-    lives(w, "second", "operate-fleet", "is operative: its receipt is acknowledged")
+    lives(w, "second", "--fleet --until=operate", "is operative: its receipt is acknowledged")
     assert w.sql("hss", "hss", "SELECT equipment, state FROM imsi WHERE state <> 'allocated' ORDER BY imsi") == [("acme:000001", "active"), ("acme:000002", "active")]
     assert again() == (200, {"state": "used"}) and w.sql("reg", "registration", "SELECT equipment, life, state FROM pimsi") == [("acme:000002", 2, "used")]
     # the old equipment does not come in under it: the network does not know its key
-    lives(w, "old", "run-fleet", "does not prove that it knows our key")
+    lives(w, "old", "--fleet", "does not prove that it knows our key")
     # nor may its owner send it anywhere with it
     lines = open(w.path("fleet/labels.csv")).read().split()
     open(w.path("again.csv"), "w").write("\n".join([lines[0], lines[1] + ",2"]) + "\n")

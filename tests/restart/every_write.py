@@ -46,7 +46,7 @@ def journey(w, k):
         f.write("frequencies: [127.0.0.1:@../vis1/run/ports#cell]\n")
     for power in range(3):
         with open(w.path(fleet, "log"), "a") as log:
-            code = subprocess.run([EQUIPMENT, "operate-fleet", fleet], cwd=w.dir, env=w.env, stderr=log, timeout=100).returncode
+            code = subprocess.run([EQUIPMENT, "--fleet", "--until=operate", fleet], cwd=w.dir, env=w.env, stderr=log, timeout=100).returncode
         if code != -signal.SIGKILL:
             break
     assert code == 0, f"the equipment ends with {code}"

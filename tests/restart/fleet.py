@@ -14,7 +14,7 @@ with World() as w:
     w.frequencies("vis1")
     for role, (first, _) in DEATHS.items():
         w.arm(role, first)
-    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "operate-fleet", "fleet"], cwd=w.dir, env=w.env,
+    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", "--until=operate", "fleet"], cwd=w.dir, env=w.env,
                              stderr=subprocess.DEVNULL)
     try:
         left = dict(DEATHS)

@@ -10,7 +10,7 @@ with World() as w:
     eq = "acme:000001"
     open(w.path("fleet/acme_000001/equipment.yaml"), "w").write("frequencies: [127.0.0.1:@../../vis1/run/ports#cell]\n")
     told = lambda text: any(text in e["text"] for e in w.journey(eq))
-    run = lambda: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "operate", "fleet/acme_000001"], cwd=w.dir, env=w.env,
+    run = lambda: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--until=operate", "fleet/acme_000001"], cwd=w.dir, env=w.env,
                                    stderr=subprocess.DEVNULL)
     # the HSS is silent from the moment the package is sealed: the trial cannot succeed before the power is cut
     p = run()

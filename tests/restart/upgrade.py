@@ -10,9 +10,9 @@ with World() as w:
     assert w.claim().count("subscribed") == 3
     for n in (1, 2, 3):
         open(w.path(f"fleet/acme_00000{n}/equipment.yaml"), "w").write("frequencies: [127.0.0.1:@../../vis1/run/ports#cell]\n")
-    run = lambda how, n: w.equipment(how, f"fleet/acme_00000{n}")
-    run("operate", 1)
-    run("verify", 2)
+    run = lambda how, n: w.equipment(*how.split(), f"fleet/acme_00000{n}")
+    run("--until=operate", 1)
+    run("--until=verify", 2)
     ports = {d: open(w.path(d, "run/ports")).read() for d in w.dirs}
     w.stop()
     # back to the first schema: what the second added is taken away again
@@ -54,8 +54,8 @@ with World() as w:
     for role, sql in (("dlusim", "SELECT COUNT(*) FROM errand e JOIN verification v ON v.id = e.id WHERE e.kind = 'verify' AND e.due = v.asked_at * 1000 + 30 * 86400000"),
                       ("dm", "SELECT COUNT(*) FROM errand WHERE kind = 'job' AND state = 'ended'")):
         assert w.sql(role, role, sql)[0][0] >= 1, role
-    run("operate", 2)
-    run("operate", 3)
+    run("--until=operate", 2)
+    run("--until=operate", 3)
     open(w.path("clock"), "w").write(str(73 * 3600))
     for n in (1, 2, 3):
         w.wait("retired", lambda: w.json("pimsi", "show", f"90170000000000{n}")["state"] == "quarantine")

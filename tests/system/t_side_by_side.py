@@ -50,7 +50,7 @@ with World() as w:
         assert out.count("subscribed") == 2, out
     for fleet in ("fleet", "fleet1"):
         w.frequencies("vis1", fleet=fleet)
-    both = [run(w, "operate-fleet", fleet) for fleet in ("fleet", "fleet1")]
+    both = [run(w, "--fleet", "--until=operate", fleet) for fleet in ("fleet", "fleet1")]
     try:
         assert [p.wait(60) for p in both] == [0, 0]
     finally:
@@ -75,7 +75,7 @@ with World() as w:
         f.write("".join(f"{name} 127.0.0.1:{listener.getsockname()[1]}\n" for name in ("peers", "discover", "gsup", "access")))
     w.start(*(d for d in w.dirs if d not in ("reg1", "vis2", "vis9")))
     link = Home(w, "reg1", listener)
-    eq = run(w, "run-fleet", "fleet")
+    eq = run(w, "--fleet", "fleet")
     try:
         w.wait("it is attached as itself", lambda: "is operative: attached as itself" in w.journey("acme:000001")[-1]["text"])
         log = lambda: open(w.path("vis1/run/log")).read()
