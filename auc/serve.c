@@ -77,11 +77,6 @@ void auc_serve_renew(struct auc_server *r)
 	store_run(r->conf.process->store, mark_write, m, mark_saved);
 }
 
-static void renew_timer(void *arg)
-{
-	auc_serve_renew(arg);
-}
-
 /* What the database keeps for us: the mark, and the key of the RANDs, made once. */
 struct kept {
 	const struct process *process;
@@ -494,6 +489,13 @@ static void owed_pay(struct auc_server *s)
 	o->server = s;
 	s->paying = 1;
 	store_run(s->conf.process->store, owed_read, o, owed_send);
+}
+
+/* The mark, and what may have been lost beyond a link of ours that is up: the visited operator's own access may be down. */
+static void renew_timer(void *arg)
+{
+	auc_serve_renew(arg);
+	owed_pay(arg);
 }
 
 static void committed(void *arg)

@@ -27,11 +27,6 @@ int cert_role_number(const char *role)
 	return 0;
 }
 
-const char *cert_role_word(int number)
-{
-	return number > 0 && number < ROLES ? role_words[number] : NULL;
-}
-
 /* --- usages --- */
 
 /* The role usages as objects, made once: an arc of 128 bits is long to write out and compare as text. */

@@ -27,7 +27,6 @@ struct party {
 /* The role words with their arc number A.2.n: attestation 1, registration 2, visited 3, hss 4, dlusim 5, dm 6,
  * equipment 7, factory 8, staff 9. Returns 0 for an unknown word. */
 int cert_role_number(const char *role);
-const char *cert_role_word(int number); /* NULL for an unknown number */
 
 /* 1: an id that a certificate and a peer may have: letters, digits and . : _ + - only, so that it can stand in a file's name, a
  * URL, a log line and an audit entry as it is. */

@@ -313,11 +313,6 @@ static void came(struct evhttp_request *req, void *arg)
 		answer(a);
 }
 
-const char *ask_path(const struct ask *a)
-{
-	return a->path;
-}
-
 const char *ask_tail(const struct ask *a)
 {
 	return a->tail;

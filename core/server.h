@@ -44,7 +44,6 @@ void server_close(struct server *s);
 const char *server_bound(const struct server *s); /* "127.0.0.1:40123" */
 
 /* What was asked. Views live until the answer is given. */
-const char *ask_path(const struct ask *a);            /* without the query */
 const char *ask_tail(const struct ask *a);            /* what stands for the star, decoded; "" otherwise */
 const char *ask_query(struct ask *a, const char *name);     /* decoded value or NULL */
 const char *ask_header(const struct ask *a, const char *name); /* or NULL */

@@ -35,7 +35,7 @@ enum err store_run_now(struct store *s, tx_fn fn, void *arg) MUST_CHECK;
 /* Called on the loop after every group of commits: outbox and errands look for what is new. */
 void store_on_commit(struct store *s, void (*fn)(void *), void *arg); /* at most four listeners */
 /* A transaction leaves a mark for a listener ("a letter was written"); taking it clears it. */
-enum store_mark { MARK_LETTER = 1, MARK_DUE = 2, MARK_EVENT = 4, MARK_OWED = 8 };
+enum store_mark { MARK_LETTER = 1, MARK_DUE = 2, MARK_OWED = 4 };
 void tx_mark(struct tx *tx, enum store_mark mark);
 int store_take_mark(struct store *s, enum store_mark mark);
 struct errands;

@@ -445,13 +445,15 @@ static void activate_request_put(struct wr *w, int down, const struct nas *m)
 	struct wr l = wr_of(labels, sizeof(labels));
 
 	(void)down;
-	if (apn_labels_write(m->apn, &l))
+	if (*m->apn && apn_labels_write(m->apn, &l))
 		wr_fail(w, ERR_FORMAT);
 	wr_u8(w, m->nsapi);
 	wr_u8(w, 3);
 	wr_copy(w, qos_wished, sizeof(qos_wished));
 	wr_u8(w, 2);
 	wr_u16(w, 0x0121); /* IETF, IPv4, the network chooses */
+	if (!*m->apn)
+		return; /* the network takes the one that is subscribed */
 	wr_u8(w, 0x28);
 	wr_u8(w, (uint8_t)l.n);
 	wr_bytes(w, wr_view(&l));

@@ -42,32 +42,36 @@ static enum err letter(struct tx *tx, const char *id, const char *word, const ch
 	return e;
 }
 
+static enum err receipt_new(struct tx *tx, struct receiving *v)
+{
+	enum err e = tx_do(tx, "INSERT INTO receipt (id, equipment, der, ack, asked_at) VALUES (:id, :equipment, :der, :none, :now)",
+		WITH(B_TEXT("id", v->id), B_TEXT("equipment", v->r.equipment), B_BLOB("der", BYTES(v->der, v->n)), B_BLOB("none", BYTES("", 0)),
+			B_INT("now", clock_now())));
+
+	return e ? e : tx_errand_begin(tx, "install", v->id, "received");
+}
+
+/* The same receipt again: nothing new, unless it was refused; what refused it may have been mended. */
 static enum err receipt_write(struct tx *tx, void *arg)
 {
 	struct receiving *v = arg;
-	const struct conf *c = v->process->conf;
 	const struct row *r;
 	char registration[PLMN_TEXT];
-	enum err e = tx_get(tx, "SELECT 1 FROM receipt WHERE id = :id", WITH(B_TEXT("id", v->id)), &r);
-
-	if (e != ERR_MISSING)
-		return e;
-	e = tx_get(tx, "SELECT s.registration FROM verification v JOIN subscription s ON s.equipment = v.equipment AND s.serial = v.serial"
+	struct errand_event tell = { .name = "tell", .peer = registration, .body = BYTES(v->der, v->n) };
+	enum err e = tx_get(tx, "SELECT s.registration FROM verification v JOIN subscription s ON s.equipment = v.equipment AND s.serial = v.serial"
 		" WHERE v.id = :answer AND v.equipment = :equipment AND v.package_id = :package AND v.counter = :counter",
 		WITH(B_TEXT("answer", v->answer), B_TEXT("equipment", v->r.equipment), B_TEXT("package", v->r.package), B_INT("counter", v->r.counter)), &r);
 	if (e)
 		return e == ERR_MISSING ? fail(&v->why, ERR_DENIED, "the receipt of %s is for no package that went through here", v->r.equipment) : e;
 	row_copy(r, 0, registration, sizeof(registration));
-	e = tx_do(tx, "INSERT INTO receipt (id, equipment, der, ack, asked_at) VALUES (:id, :equipment, :der, :none, :now)",
-		WITH(B_TEXT("id", v->id), B_TEXT("equipment", v->r.equipment), B_BLOB("der", BYTES(v->der, v->n)), B_BLOB("none", BYTES("", 0)),
-			B_INT("now", clock_now())));
+	e = tx_get(tx, "SELECT 1 FROM receipt WHERE id = :id", WITH(B_TEXT("id", v->id)), &r);
+	if (e == ERR_MISSING)
+		e = receipt_new(tx, v);
 	if (!e)
-		e = tx_errand_begin(tx, "install", v->id, "telling");
-	if (!e)
-		e = letter(tx, v->id, "activate", "hss", c->operator, BYTES(v->der, v->n));
-	if (!e)
-		e = letter(tx, v->id, "retire", "registration", registration, BYTES(v->der, v->n));
-	return e ? e : tx_audit(tx, "install", ABOUT({ "equipment", v->r.equipment }, { "pimsi", v->r.pimsi }, { "package", v->r.package }),
+		e = tx_errand_event(tx, "install", v->id, &tell, NULL);
+	if (e)
+		return e == ERR_ORDER ? OK : e; /* told already */
+	return tx_audit(tx, "install", ABOUT({ "equipment", v->r.equipment }, { "pimsi", v->r.pimsi }, { "package", v->r.package }),
 		"%s says that package %s is in service; the HSS and the registration operator are told", v->r.equipment, v->r.package);
 }
 
@@ -198,6 +202,17 @@ static enum err acknowledge(struct tx *tx, struct errand *e, const struct errand
 	return err;
 }
 
+static enum err tell(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
+{
+	const struct conf *c = ((const struct process *)store_owner(tx))->conf;
+	enum err err = letter(tx, e->id, "activate", "hss", c->operator, event->body);
+
+	(void)w;
+	if (!err || err == ERR_EXISTS) /* the one that was not refused may still be on its way */
+		err = letter(tx, e->id, "retire", "registration", event->peer, event->body);
+	return err == ERR_EXISTS ? OK : err;
+}
+
 static enum err refused(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
 {
 	char why[256];
@@ -208,6 +223,8 @@ static enum err refused(struct tx *tx, struct errand *e, const struct errand_eve
 }
 
 const struct errand_rule install_rules[] = {
+	{ "received", "tell", NULL, tell, "telling", NULL },
+	{ "refused", "tell", NULL, tell, "telling", NULL },
 	{ "telling", "activate.ok", "hss", NULL, "activated", NULL },
 	{ "telling", "retire.ok", "registration", NULL, "retiring", NULL },
 	{ "activated", "retire.ok", "registration", acknowledge, "acknowledged", NULL },

@@ -11,7 +11,7 @@
 #include "core/log.h"
 #include "roles/dlusim/dlusim.h"
 
-enum { ROWS_MAX = 1000, LINE_MAX_ = 400 };
+enum { ROWS_MAX = 1000 };
 
 struct row_in {
 	char equipment[EQUIPMENT_MAX], registration[PLMN_TEXT], proof[65], id[ERRAND_ID], state[24];
@@ -153,7 +153,20 @@ enum err subscribe_refused(struct tx *tx, const struct errand *e)
 		s.equipment, e->why);
 }
 
+static enum err asked_again(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
+{
+	struct subscription s;
+	enum err err = subscription_get(tx, e->id, &s);
+
+	(void)event, (void)w;
+	if (!err)
+		err = tx_audit(tx, "subscribe", ABOUT({ "equipment", s.equipment }, { "owner", s.owner }), "owner %s orders %s again; what was refused is asked anew",
+			s.owner, s.equipment);
+	return err ? err : ask_signer(tx, e);
+}
+
 const struct errand_rule subscribe_rules[] = {
+	{ "refused", "again", NULL, asked_again, "asking", NULL },
 	{ "asking", "signer.ok", "hss", told_signer, "claiming", "refused" },
 	{ "asking", "signer.refused", "hss", refused, NULL, "refused" },
 	{ "claiming", "claim.ok", "registration", claimed, "booking", "refused" },
@@ -201,8 +214,7 @@ static enum err row_again(struct tx *tx, struct rows *all, struct row_in *x)
 	(void)all;
 	if (err || strcmp(e.state, "refused") || clock_now_ms() - e.changed < 2000)
 		return err;
-	err = tx_do(tx, "UPDATE errand SET state = 'asking', why = '' WHERE kind = 'subscribe' AND id = :id", WITH(B_TEXT("id", x->id)));
-	return err ? err : ask_signer(tx, &e);
+	return tx_errand_event(tx, "subscribe", x->id, &(struct errand_event){ .name = "again" }, NULL);
 }
 
 static enum err row_write(struct tx *tx, void *arg)

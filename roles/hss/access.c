@@ -33,7 +33,7 @@ static enum err pass_check(struct tx *tx, void *arg)
 	const struct row *r;
 	enum err e = tx_get(tx, "SELECT visited FROM imsi WHERE imsi = :imsi AND state IN ('trial', 'active')", WITH(B_TEXT("imsi", p->imsi)), &r);
 
-	return e ? e : strcmp(row_text(r, 0), p->plmn) ? ERR_DENIED : OK;
+	return e == ERR_MISSING || (!e && strcmp(row_text(r, 0), p->plmn)) ? ERR_DENIED : e;
 }
 
 static void pass_checked(void *arg, enum err e)
@@ -44,7 +44,7 @@ static void pass_checked(void *arg, enum err e)
 	if (!p->tunnel) {
 		free(p);
 	} else if (e) {
-		tunnel_refuse(p->tunnel, e == ERR_IO ? 503 : 403, ERR_DENIED, "%s is not attached in network %s", p->imsi, p->plmn);
+		tunnel_refuse(p->tunnel, e == ERR_DENIED ? 403 : 503, e, e == ERR_DENIED ? "%s is not attached in network %s" : "try again: %s in %s", p->imsi, p->plmn);
 	} else {
 		log_hop(LOG_INFO, "access", "imsi=%s peer=%s target=%s act=open", p->imsi, p->plmn, p->target);
 		tunnel_dial(p->tunnel, p->target);
@@ -60,7 +60,7 @@ static void asked(struct tunnel *t, const struct tunnel_ask *ask, void *arg)
 		tunnel_refuse(t, 403, ERR_DENIED, "%s %s is not a visited operator known here; `usher peer add`", ask->peer.role, ask->peer.id);
 	} else if (!listed(process->conf, ask->target)) {
 		tunnel_refuse(t, 403, ERR_DENIED, "this operator does not open %s for its IMSIs", ask->target);
-	} else if (text_digits(ask->identity) < 6 || !(p = calloc(1, sizeof(*p)))) {
+	} else if (text_digits(ask->identity) < 6 || text_digits(ask->identity) > 15 || !(p = calloc(1, sizeof(*p)))) {
 		tunnel_refuse(t, 400, ERR_FORMAT, "Usher-Identity is not a number");
 	} else {
 		p->process = process;

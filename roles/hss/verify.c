@@ -325,7 +325,7 @@ void verify_seal(struct ask *a, void *process)
 		return;
 	}
 	desk_count(((struct process *)process)->desk, COUNT_SEALS_REFUSED, 1);
-	ask_refuse_as(a, 403, e, "%s", w.text);
+	ask_refuse_as(a, e == ERR_NOMEM ? 503 : 403, e, "%s", w.text); /* not of the evidence: it is sent again */
 	if (s)
 		seal_free(s);
 }

@@ -163,8 +163,11 @@ static void challenge(struct discover_call *c)
 static enum err discovered_write(struct tx *tx, void *arg)
 {
 	struct discover_call *c = arg;
-	enum err e = tx_do(tx, "UPDATE route SET discovered = 1 WHERE equipment = :equipment", WITH(B_TEXT("equipment", c->answer.equipment)));
+	enum err e = tx_do(tx, "UPDATE route SET discovered = 1 WHERE equipment = :equipment AND serial = :serial", WITH(B_TEXT("equipment", c->answer.equipment),
+		B_INT("serial", c->answer.serial)));
 
+	if (!e && !tx_changes(tx))
+		return ERR_AGAIN; /* claimed anew meanwhile */
 	return e ? e : tx_audit(tx, "discover", ABOUT({ "pimsi", c->d.username }, { "equipment", c->answer.equipment }),
 		"told %s to go to DLUSIM service %s of operator %s at %s", c->answer.equipment, c->answer.dlusim, c->answer.operator, c->answer.dlusim_address);
 }
@@ -267,13 +270,15 @@ static void resync(struct discover_call *c, struct open_nonce *o)
 	struct registration *r = c->process->own;
 	uint8_t auts[14];
 	size_t n = 0;
+	const int ours = !strcmp(o->pimsi, c->d.username);
 	enum err e = b64_read(bytes_text(c->d.auts), auts, sizeof(auts), &n);
 
-	if (!e && (n != sizeof(auts) || strcmp(o->pimsi, c->d.username) || strcmp(o->nonce, c->d.nonce)))
+	if (!e && (n != sizeof(auts) || !ours || strcmp(o->nonce, c->d.nonce)))
 		e = ERR_AUTH;
 	if (!e)
 		e = auc_resync(auc_serve_auc(r->vectors), &c->who, o->rand, auts, clock_now(), &c->offset, &c->since);
-	secret_wipe(o, sizeof(*o));
+	if (ours)
+		secret_wipe(o, sizeof(*o));
 	if (!e) {
 		store_run(c->process->store, offset_write, c, offset_written);
 		return;

@@ -222,7 +222,7 @@ static int granted(const struct ms *m, const char *apn)
 	return 0;
 }
 
-static enum err context_begin(struct ms *m, const struct nas *n)
+static enum err context_begin(struct ms *m, const struct nas *n, const char *apn)
 {
 	uint32_t a = 0x0a000002 + m->visited->next_address++ % 0xfffff0;
 	enum err e;
@@ -234,24 +234,33 @@ static enum err context_begin(struct ms *m, const struct nas *n)
 	m->pdp = 1;
 	m->ti = n->ti;
 	m->nsapi = n->nsapi;
-	memcpy(m->context, n->apn, sizeof(m->context));
+	snprintf(m->context, sizeof(m->context), "%s", apn);
 	for (int i = 0; i < 4; i++)
 		m->address[i] = (uint8_t)(a >> (24 - 8 * i));
 	desk_count(m->visited->process->desk, COUNT_CONTEXTS, 1);
 	return OK;
 }
 
+/* The APN that a request is for: the one asked for, or the only one subscribed (TS 23.060 A.2). "": none. */
+static const char *apn_of(const struct ms *m, const struct nas *n)
+{
+	if (*n->apn)
+		return granted(m, n->apn) ? n->apn : "";
+	return m->apns == 1 && strcmp(m->apn[0], "*") ? m->apn[0] : "";
+}
+
 static void activate_request(struct ms *m, const struct nas *n)
 {
+	const char *apn = apn_of(m, n);
 	struct nas ok = { .type = SM_ACTIVATE_ACCEPT, .ti = n->ti, .ti_flag = 1, .nsapi = n->nsapi, .has_address = 1, .has_user = 1 };
 
 	if (!m->attached)
 		return;
-	if (!*n->apn || !granted(m, n->apn)) {
-		activate_refuse(m, n, *n->apn ? SM_CAUSE_NOT_SUBSCRIBED : SM_CAUSE_UNKNOWN_APN);
+	if (!*apn) { /* 33 also while the subscription has not come yet: the mobile asks again */
+		activate_refuse(m, n, *n->apn || !m->apns ? SM_CAUSE_NOT_SUBSCRIBED : SM_CAUSE_UNKNOWN_APN);
 		return;
 	}
-	if ((!m->pdp || m->ti != n->ti || strcmp(m->context, n->apn)) && context_begin(m, n))
+	if ((!m->pdp || m->ti != n->ti || strcmp(m->context, apn)) && context_begin(m, n, apn))
 		return;
 	memcpy(ok.address, m->address, sizeof(ok.address));
 	ok.user = m->visited->plane;

@@ -13,7 +13,7 @@
 
 enum { OCSP_RETRY_MS = 5000, RECEIPT_MS = 2000, RECEIPT_MOST_MS = 300000, RECEIPT_TIMEOUT_MS = 10000, UNREACHED = 3, TRIALS = 5, REPORT_MS = 2000,
 	REPORT_MOST_MS = 3600000 };
-static const char home_apn[] = "m2m.home";
+static const char subscribed_apn[] = ""; /* none asked for: the home network gives the one that is subscribed (TS 23.060 A.2) */
 
 /* --- OCSP: the USIM is installed only when all signers are good --- */
 
@@ -109,7 +109,7 @@ void install_begin(struct agent *a)
 		return;
 	}
 	agent_tell(a, "install", "leaves the PIMSI and attaches as itself");
-	agent_up(a, ON_TRIAL, slot, home_apn);
+	agent_up(a, ON_TRIAL, slot, subscribed_apn);
 }
 
 /* How the activation ended, for DM; durable before anything else is done. */
@@ -174,7 +174,7 @@ void install_home(struct agent *a)
 {
 	(void)!tre_home(a->tre, &a->route);
 	agent_tell(a, "install", "looks for a network as itself");
-	agent_up(a, ON_HOME, tre_active(a->tre), home_apn);
+	agent_up(a, ON_HOME, tre_active(a->tre), subscribed_apn);
 }
 
 static void report(void *arg)
