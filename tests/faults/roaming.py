@@ -189,6 +189,21 @@ def impostors(cell, user, home):
     thief.answer(challenge, vector.res)                           # after the reject it is worth nothing
     eq(phone.token("prov.usher"), token)
     eq(home.gsup(0.5), None)
+    # one who does not hold K: RES as long as it should be, wrong in one bit of its first or last octet, whoever is named
+    for imsi in (A, B):
+        for n in (0, 7):
+            guess, vector = Phone(cell, imsi), Vector()
+            guess.attach_request()
+            eq(home.gsup(), message(SAI, imsi, CN))
+            home.say(message(SAI + RES, imsi, vector.ie()))
+            guess.answer(guess.hear(2, "0812"), bytes(o ^ (i == n) for i, o in enumerate(vector.res)))
+            eq(guess.hear(2), b"\x08\x14")                        # Authentication and Ciphering Reject, nothing else
+            guess.send(b"\x08\x03")
+            guess.activate("prov.usher")
+            eq(guess.hear(0.3), None)                             # no context, no token
+            eq(home.gsup(0.2), None)                              # no UpdateLocation
+    eq(phone.token("prov.usher"), token)
+    eq(connect(user, token), 502)
     # the same from the genuine one's own address: the attempt ends in a reject, the registration stands
     phone.attach_request()
     eq(home.gsup(), message(SAI, A, CN))

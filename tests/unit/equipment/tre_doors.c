@@ -178,6 +178,37 @@ static void a_route_is_for_us_and_now(void **state)
 	world_free(&w);
 }
 
+static void a_challenge_is_for_this_route(void **state)
+{
+	static const size_t spoil[] = { offsetof(struct challenge, dlusim), offsetof(struct challenge, equipment), offsetof(struct challenge, discover),
+		offsetof(struct challenge, discover) + 31 };
+	struct world w;
+	uint8_t *der = NULL, octets[8192];
+	size_t n;
+
+	(void)state;
+	world_new(&w);
+	world_manufacture(&w);
+	assert_int_equal(ask_discover(&w), OK);
+	assert_int_equal(give_discover(&w), OK);
+	assert_int_equal(give_challenge(&w), OK);
+	for (size_t i = 0; i < sizeof(spoil) / sizeof(*spoil); i++) {
+		struct challenge c = w.c;
+
+		((char *)&c)[spoil[i]] ^= 2;
+		sign(OBJECT_CHALLENGE, &c, &w.dlusim, octets, &n);
+		assert_int_equal(tre_answer(w.t, BYTES(octets, n), &der, &n, &w.why), ERR_DENIED);
+		assert_null(der);
+	}
+	/* what was for the last discover answer is for no other */
+	assert_int_equal(ask_discover(&w), OK);
+	assert_int_equal(give_discover(&w), OK);
+	assert_int_equal(tre_answer(w.t, BYTES(w.challenge, w.challenge_n), &der, &n, &w.why), ERR_DENIED);
+	assert_int_equal(give_trigger(&w), ERR_ORDER); /* nothing was answered */
+	assert_int_equal(give_challenge(&w), OK);
+	world_free(&w);
+}
+
 /* A new route, or a new answer: what belonged to the last is no longer taken. */
 static void nothing_crosses_from_run_to_run(void **state)
 {
@@ -319,10 +350,9 @@ static void forward_secrecy(void **state)
 /* A field that names its signer names him, and no other. */
 static void the_signer_is_named(void **state)
 {
-	struct acknowledgement a = { .ticket.n = 0 };
 	struct trigger out;
 	struct world w;
-	uint8_t *der = NULL, octets[8192];
+	uint8_t octets[8192];
 	size_t n = 0;
 
 	(void)state;
@@ -331,9 +361,6 @@ static void the_signer_is_named(void **state)
 	assert_int_equal(ask_discover(&w), OK);
 	assert_int_equal(give_discover(&w), OK);
 	assert_int_equal(give_challenge(&w), OK);
-	strcpy(w.c.dlusim, "other.example");
-	sign(OBJECT_CHALLENGE, &w.c, &w.dlusim, octets, &n);
-	assert_int_equal(tre_answer(w.t, BYTES(octets, n), &der, &n, &w.why), ERR_DENIED);
 	assert_int_equal(give_trigger(&w), OK);
 	strcpy(w.g.dlusim, "other.example");
 	sign(OBJECT_TRIGGER, &w.g, &w.dlusim, octets, &n);
@@ -342,14 +369,41 @@ static void the_signer_is_named(void **state)
 	strcpy(w.g.dm_address, "127.0.0.1:99"); /* not where the route leads */
 	sign(OBJECT_TRIGGER, &w.g, &w.dlusim, octets, &n);
 	assert_int_equal(tre_take_trigger(w.t, BYTES(octets, n), &out, &w.why), ERR_DENIED);
+	world_free(&w);
+}
+
+static void an_acknowledgement_is_for_our_receipt(void **state)
+{
+	static const size_t spoil[] = { offsetof(struct acknowledgement, dlusim), offsetof(struct acknowledgement, equipment),
+		offsetof(struct acknowledgement, receipt), offsetof(struct acknowledgement, receipt) + 31 };
+	struct acknowledgement a = { .ticket.n = 0 };
+	struct world w;
+	uint8_t *der = NULL, octets[8192], last[8192];
+	size_t n, last_n;
+
+	(void)state;
+	world_new(&w);
+	world_manufacture(&w);
+	strcpy(a.dlusim, "dlusim.example");
+	strcpy(a.equipment, "acme:000017");
 	until_committed(&w);
 	assert_int_equal(tre_receipt(w.t, &der, &n, &w.why), OK);
 	assert_int_equal(hashed(der, n, a.receipt), OK);
 	OPENSSL_free(der);
-	strcpy(a.dlusim, "other.example");
-	strcpy(a.equipment, "acme:000017");
-	sign(OBJECT_ACKNOWLEDGEMENT, &a, &w.dlusim, octets, &n);
-	assert_int_equal(tre_ack(w.t, BYTES(octets, n), &w.why), ERR_DENIED);
+	sign(OBJECT_ACKNOWLEDGEMENT, &a, &w.dlusim, last, &last_n);
+	assert_int_equal(tre_ack(w.t, BYTES(last, last_n), &w.why), OK);
+	until_committed(&w); /* another USIM, another receipt */
+	assert_int_equal(tre_ack(w.t, BYTES(last, last_n), &w.why), ERR_DENIED);
+	assert_int_equal(tre_receipt(w.t, &der, &n, &w.why), OK);
+	assert_int_equal(hashed(der, n, a.receipt), OK);
+	OPENSSL_free(der);
+	for (size_t i = 0; i < sizeof(spoil) / sizeof(*spoil); i++) {
+		((char *)&a)[spoil[i]] ^= 2;
+		sign(OBJECT_ACKNOWLEDGEMENT, &a, &w.dlusim, octets, &n);
+		assert_int_equal(tre_ack(w.t, BYTES(octets, n), &w.why), ERR_DENIED);
+		((char *)&a)[spoil[i]] ^= 2;
+	}
+	assert_int_equal(give_ack(&w), OK); /* its receipt was still owed */
 	world_free(&w);
 }
 
@@ -610,14 +664,36 @@ static void orders_and_roots(void **state)
 	world_free(&w);
 }
 
+/* A registration operator of the same PKI speaks for its own numbers only. */
+static void an_order_is_signed_by_whom_it_names(void **state)
+{
+	struct signer other, own;
+	struct world w;
+
+	(void)state;
+	world_new(&w);
+	world_manufacture(&w);
+	own = w.registration;
+	leaf_new(&w.pki, "registration", "901-71", &other);
+	w.registration = other;
+	assert_int_equal(give_order(&w, "901700000000018"), ERR_DENIED);
+	assert_string_equal(w.why.text, "the order of 901-70 is signed by 901-71");
+	assert_int_equal(tre_orders(w.t), 1);
+	w.registration = own;
+	assert_int_equal(give_order(&w, "901700000000018"), OK);
+	leaf_free(&other);
+	world_free(&w);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(out_of_order_is_an_error), cmocka_unit_test(a_route_is_for_us_and_now),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(out_of_order_is_an_error), cmocka_unit_test(a_route_is_for_us_and_now), cmocka_unit_test(a_challenge_is_for_this_route),
 		cmocka_unit_test(nothing_crosses_from_run_to_run), cmocka_unit_test(a_package_is_for_us), cmocka_unit_test(no_bit_of_a_package_may_flip),
-		cmocka_unit_test(installed_once), cmocka_unit_test(forward_secrecy), cmocka_unit_test(the_signer_is_named), cmocka_unit_test(revoked_is_destroyed_unknown_waits),
+		cmocka_unit_test(installed_once), cmocka_unit_test(forward_secrecy), cmocka_unit_test(the_signer_is_named), cmocka_unit_test(an_acknowledgement_is_for_our_receipt),
+		cmocka_unit_test(revoked_is_destroyed_unknown_waits),
 		cmocka_unit_test(two_slots_turn_about), cmocka_unit_test(a_trial_is_of_one_usim), cmocka_unit_test(a_receipt_stays_the_same),
 		cmocka_unit_test(everything_is_judged_again_by_the_time), cmocka_unit_test(certificates_are_judged_again_by_the_time),
-		cmocka_unit_test(the_floor_never_goes_back), cmocka_unit_test(orders_and_roots) };
+		cmocka_unit_test(the_floor_never_goes_back), cmocka_unit_test(orders_and_roots), cmocka_unit_test(an_order_is_signed_by_whom_it_names) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
