@@ -7,6 +7,7 @@
 
 #include "core/clock.h"
 #include "core/secret.h"
+#include "proto/gsmtap.h"
 #include "roles/attestation/attestation.h"
 
 const char *const ca_words[CA_COUNT] = { "devices", "signers", "servers" };
@@ -28,6 +29,59 @@ enum ca ca_for(const struct party *who, enum cert_use use)
 	if (!strcmp(who->role, "equipment"))
 		return CA_DEVICES;
 	return use == CERT_TLS ? CA_SERVERS : CA_SIGNERS;
+}
+
+/* --- ids: an operator is known by its PLMN, in GSUP, in the profile and over the air --- */
+
+static int is_plmn(const char *id)
+{
+	uint8_t octets[PLMN_OCTETS];
+
+	return !plmn_write(id, octets);
+}
+
+/* Labels of 1 to 63 letters, digits and inner hyphens (RFC 1123 2.1). */
+static int is_dns_name(const char *id)
+{
+	for (;; id++) {
+		size_t n = strcspn(id, ".");
+
+		if (n < 1 || n > 63 || strcspn(id, ":_+") < n || *id == '-' || id[n - 1] == '-')
+			return 0;
+		id += n;
+		if (!*id)
+			return 1;
+	}
+}
+
+/* Its equipments are <maker>:<serial>, and imei:<15 digits> are nobody's by name. */
+static int is_maker(const char *id)
+{
+	return !strchr(id, ':') && strcmp(id, "imei");
+}
+
+static const struct {
+	const char *role;
+	int (*good)(const char *id);
+	const char *form;
+} forms[] = {
+	{ "registration", is_plmn, "a PLMN as <mcc>-<mnc>, like 901-70 or 310-260" },
+	{ "hss", is_plmn, "a PLMN as <mcc>-<mnc>, like 262-42 or 310-260" },
+	{ "visited", is_plmn, "a PLMN as <mcc>-<mnc>, like 001-01 or 310-260" },
+	{ "dlusim", is_dns_name, "a DNS name, like dlusim.example" },
+	{ "dm", is_dns_name, "a DNS name, like dm.example" },
+	{ "attestation", is_dns_name, "a DNS name, like pki.example" },
+	{ "factory", is_maker, "the maker's name without a colon, like acme; imei is no maker" },
+};
+
+enum err ca_id_check(const struct party *who, struct why *w)
+{
+	if (!cert_id_good(who->id))
+		return fail(w, ERR_FORMAT, "an id is made of letters, digits and . : _ + -");
+	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++)
+		if (!strcmp(forms[i].role, who->role) && !forms[i].good(who->id))
+			return fail(w, ERR_FORMAT, "`%s` is no id for %s: it is %s", who->id, who->role, forms[i].form);
+	return OK;
 }
 
 /* --- issuing --- */
@@ -173,6 +227,10 @@ void ca_invite(struct ask *a, void *process)
 	if (!v || !role || !id || !cert_role_number(role) || !strcmp(role, "equipment") || text_copy(v->who.role, sizeof(v->who.role), role)
 		|| text_copy(v->who.id, sizeof(v->who.id), id) || invite_make(v)) {
 		ask_refuse(a, ERR_FORMAT, "role must be a role word but equipment (a factory enrols those), and id its id");
+		free(v);
+	} else if (ca_id_check(&v->who, &v->why)) {
+		ask_refuse(a, ERR_FORMAT, "%s", v->why.text);
+		secret_wipe(v, sizeof(*v));
 		free(v);
 	} else {
 		v->ask = a;

@@ -83,7 +83,10 @@ static enum err allowed(struct ask *a, struct enroll *en, struct why *w)
 {
 	const struct party *who = &en->issue.who, *asks = ask_peer(a);
 	struct process *p = en->issue.a->process;
+	enum err e = ca_id_check(who, w);
 
+	if (e)
+		return e;
 	if (en->issue.use == CERT_DELIVER && strcmp(who->role, "equipment"))
 		return fail(w, ERR_DENIED, "only an equipment has a delivery key");
 	if (en->issue.use == CERT_TLS && !strcmp(who->role, "equipment"))
@@ -94,8 +97,8 @@ static enum err allowed(struct ask *a, struct enroll *en, struct why *w)
 		return OK;
 	if (factory_may(p->conf, asks, who) || itself(asks, who)) {
 		uint8_t hash[32];
-		enum err e = ask_certificate(a, hash);
 
+		e = ask_certificate(a, hash);
 		return e ? e : hex_of(BYTES_OF(hash), en->issue.by, sizeof(en->issue.by));
 	}
 	return fail(w, ERR_DENIED, "%s %s may not have a certificate for %s %s; a factory enrols its own maker's equipments, others need an invite",

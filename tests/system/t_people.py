@@ -38,6 +38,15 @@ with World() as w:
     open(w.path("reg.invite"), "w").write(w.usher("ca", "invite", "registration", "901-70"))
     fails(1, *(x.replace("pki/roots", "nowhere/roots") for x in reg), says="nowhere/roots.pem: No such file or directory")
     fails(1, *reg, "--listen", "gusp=127.0.0.1:4222", says="role registration has no listener `gusp`")
+    # an id has its role's form, asked for an invite or (with one from elsewhere) for a certificate
+    for role, good, bad in (("registration", "901-70", ("90170", "901-7", "901-7000", "reg.example", "901-70.")), ("hss", "310-260", ("262/42", "26242", "hss")),
+                            ("visited", "001-01", ("00101", "0x1-01")), ("dlusim", "dlusim.example", ("dlusim:1", "a-.example", "a..b", "a.", "x" * 64)),
+                            ("dm", "dm", ("d_m",)), ("attestation", "pki-2.example", ("pki:2",)), ("factory", "acme", ("acme:north", "imei"))):
+        for id in bad:
+            fails(1, "ca", "invite", role, id, says="an id is made of letters" if "/" in id else f"`{id}` is no id for {role}: it is ")
+        assert len(w.usher("ca", "invite", role, good).strip()) == 43
+    fails(1, "ca", "invite", "registration", "90170", says="a PLMN as <mcc>-<mnc>, like 901-70 or 310-260")
+    fails(1, *(x.replace("901-70", "90170") for x in reg), says="refuses (400): `90170` is no id for registration: it is a PLMN as <mcc>-<mnc>, like 901-70")
     w.usher(*reg)
     before = open(w.path("reg/tls.pem")).read()
     fails(1, *reg, says="reg is set up already")
