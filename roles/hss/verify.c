@@ -15,7 +15,7 @@
 #include "roles/hss/hss.h"
 #include "trust/trust.h"
 
-enum { DER_MAX = 24 * 1024, FRESH_S = 300 };
+enum { DER_MAX = 24 * 1024, CHALLENGE_S = 300 };
 
 struct piece {
 	uint8_t p[DER_MAX];
@@ -81,15 +81,16 @@ static enum err chain_check(struct seal *s, struct why *w)
 	if (!bytes_same(c.discover, discover, 32) || strcmp(c.equipment, s->d.equipment) || !bytes_same(s->a.discover, discover, 32)
 		|| !bytes_same(s->a.challenge, challenge, 32) || s->a.serial != s->d.serial || strcmp(s->a.pimsi, s->d.pimsi))
 		return fail(w, ERR_DENIED, "discover answer, challenge and answer of %s do not belong together", s->d.equipment);
-	/* whoever keeps an answer could have its certificate called good again later: its own time counts too */
-	if (c.expiry < now.now || s->d.expiry < now.now - FRESH_S)
+	/* Whoever keeps an answer could have its certificate called good again later: its own time counts too. The challenge's end is the asking
+	 * DLUSIM's word; the discover answer's, and a challenge's life after it, is the registration operator's. */
+	if (c.expiry < now.now || s->d.expiry < now.now - CHALLENGE_S)
 		return fail(w, ERR_EXPIRED, "the evidence of %s is too old; it must prove itself again", s->d.equipment);
 	if (!bytes_same(s->a.certificate, s->by.hash, 32) || !bytes_same(s->d.certificate, s->by.hash, 32))
 		return fail(w, ERR_DENIED, "%s answered with another certificate than the one bound to it", s->d.equipment);
 	return OK;
 }
 
-/* Good, and said so minutes ago: producedAt is held against our clock within. */
+/* Good, and said so minutes ago: ocsp_answer_check holds producedAt against our clock. */
 static enum err fresh_check(struct seal *s, struct why *w)
 {
 	int64_t produced = 0;
