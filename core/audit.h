@@ -19,7 +19,7 @@ struct about {
 enum err tx_audit(struct tx *tx, const char *step, const struct about *about, const char *fmt, ...)
 	MUST_CHECK __attribute__((format(printf, 4, 5)));
 
-/* A story: [{"at": "...Z", "at_ms": n, "role": "...", "id": "...", "step": "...", "text": "...", "about": {"pimsi": "..."}}]
+/* A story: [{"seq": n, "at_ms": n, "at": "...Z", "step": "...", "text": "...", "about": {"pimsi": "..."}}]
  * oldest first, at most limit entries (the newest). aliases: kinds that may be followed one hop, NULL-ended. */
 enum err tx_story(struct tx *tx, const char *kind, const char *value, const char *const *aliases, int limit, json_t **out) MUST_CHECK;
 

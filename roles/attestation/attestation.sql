@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: AGPL-3.0-or-later
 CREATE TABLE certificate (
   serial TEXT PRIMARY KEY, issuer TEXT NOT NULL, role TEXT NOT NULL, id TEXT NOT NULL, use TEXT NOT NULL,
   sha256 TEXT NOT NULL, der BLOB NOT NULL, issued_at BIGINT NOT NULL, until BIGINT NOT NULL,

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: AGPL-3.0-or-later
 CREATE TABLE owner (owner TEXT PRIMARY KEY, token TEXT NOT NULL UNIQUE, made_at BIGINT NOT NULL);
 CREATE TABLE subscription (
   equipment TEXT NOT NULL, serial BIGINT NOT NULL, owner TEXT NOT NULL, registration TEXT NOT NULL, proof TEXT NOT NULL,

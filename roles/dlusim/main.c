@@ -48,7 +48,7 @@ static const struct metric metrics[] = {
 	{ 0 },
 };
 static const char *const kinds[] = { "equipment", "certificate", "owner", "package", "job", "pimsi", NULL };
-static const char *const aliases[] = { "equipment", "certificate", NULL };
+static const char *const aliases[] = { "pimsi", "equipment", "certificate", NULL };
 
 static enum err start(struct process *p, struct why *w)
 {

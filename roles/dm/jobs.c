@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * A job: fetched from the DLUSIM service (202 while it is not there), then ready, delivered, installed, active or failed; expired
+ * A job: fetched from the DLUSIM service, then ready, delivered, installed, active or failed; expired
  * if nobody came. Its account dies with it.
  */
 #include <stdio.h>

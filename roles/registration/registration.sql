@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: AGPL-3.0-or-later
 CREATE TABLE pimsi (
   pimsi TEXT PRIMARY KEY, state TEXT NOT NULL, equipment TEXT NOT NULL, k BLOB NOT NULL, opc BLOB NOT NULL,
   auc_offset BIGINT NOT NULL, changed_at BIGINT NOT NULL, visited TEXT NOT NULL, attached_at BIGINT NOT NULL);
