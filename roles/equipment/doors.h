@@ -61,11 +61,13 @@ enum err tre_take_trigger(struct tre *t, struct bytes der, struct trigger *out, 
  * until OCSP has spoken. ERR_FORMAT, ERR_AUTH: does not open, or a wrong signature; ERR_DENIED: not for us; ERR_CONFLICT: an old
  * counter; ERR_EXPIRED; ERR_ORDER: no trigger in this run. The same package again, once installed: ERR_EXISTS, at any time. */
 enum err tre_take_package(struct tre *t, struct bytes der, struct why *w) MUST_CHECK;
+/* 1 if a package waits sealed, also since before a power cut: then OCSP is asked, and nothing verified anew. out: whom by, and where. */
+int tre_sealed(const struct tre *t, struct discover_answer *out);
 /* One OCSP request about the signers of package, trigger and discover answer, with the answer's nonce. *der: OPENSSL_free. */
 enum err tre_ocsp_ask(struct tre *t, uint8_t **der, size_t *n, struct why *w) MUST_CHECK;
 /* All good: the answer gives the time, everything of this run is judged again by it, and the USIM is installed, inactive.
  * ERR_REVOKED: the package is destroyed, w names the certificate. ERR_UNAVAILABLE: no verdict, the package stays sealed; ask again.
- * Anything else: the package is not for now (ERR_EXPIRED) or not for us. */
+ * Anything else: the package is not for now (ERR_EXPIRED; it is destroyed) or not for us. */
 enum err tre_ocsp(struct tre *t, struct bytes response, struct why *w) MUST_CHECK;
 
 /* --- operational slots: tre_apdu's slot numbers from SLOT_USIM on --- */

@@ -62,8 +62,10 @@ enum err tre_open(const char *dir, struct tre **out, struct why *w)
 
 	if (!e)
 		e = state_load(*out, w);
-	if (!e)
+	if (!e) {
+		run_resume(*out);
 		return OK;
+	}
 	if (!w->text[0])
 		(void)!fail(w, e, "%s: the trusted environment cannot be read", dir);
 	if (*out)

@@ -21,7 +21,6 @@ static enum err spki_hash(EVP_PKEY *key, uint8_t out[32])
 	return ok ? OK : ERR_CRYPTO;
 }
 
-/* Opens with the key of one use and verifies; the profile is secret, the caller wipes it. */
 static enum err unpack(struct tre *t, struct bytes der, struct profile *p, struct cms_signed *by, struct why *w)
 {
 	const uint8_t *at = t->state.one_time.p;
@@ -62,6 +61,20 @@ static enum err fields_check(struct tre *t, const struct profile *p, struct why 
 	return e;
 }
 
+enum err package_read(struct tre *t, struct bytes der, struct profile *p, struct cms_signed *by, struct why *w)
+{
+	enum err e = unpack(t, der, p, by, w);
+
+	return e ? e : fields_check(t, p, w);
+}
+
+void package_forget(struct tre_state *s)
+{
+	secret_wipe(&s->package, sizeof(s->package));
+	secret_wipe(&s->one_time, sizeof(s->one_time)); /* opens nothing any more: forward secrecy */
+	secret_wipe(&s->grounds, sizeof(s->grounds));
+}
+
 /* Its key of one use is gone since it was installed; it is known by its octets. */
 static enum err installed(const struct tre *t, const uint8_t hash[32], struct why *w)
 {
@@ -84,9 +97,7 @@ enum err tre_take_package(struct tre *t, struct bytes der, struct why *w)
 	if (!e)
 		e = run_at(t, RUN_TRIGGERED, w);
 	if (!e)
-		e = unpack(t, der, p, &by, w);
-	if (!e)
-		e = fields_check(t, p, w);
+		e = package_read(t, der, p, &by, w);
 	if (!e && der.n > sizeof(s->package.p))
 		e = fail(w, ERR_LIMIT, "the package is larger than a slot");
 	if (p)
@@ -96,6 +107,7 @@ enum err tre_take_package(struct tre *t, struct bytes der, struct why *w)
 	if (s) {
 		memcpy(s->package.p, der.p, der.n);
 		s->package.n = der.n;
+		s->grounds = t->grounds;
 	}
 	e = state_keep(t, s, e);
 	if (e) {
@@ -138,10 +150,8 @@ static enum err floor_keep(struct tre *t, int forget)
 
 	if (s) {
 		s->floor = time_now(t).now; /* never below the floor that it was judged by */
-		if (forget) {
-			secret_wipe(&s->package, sizeof(s->package));
-			secret_wipe(&s->one_time, sizeof(s->one_time));
-		}
+		if (forget)
+			package_forget(s);
 	}
 	return forget ? state_keep_only(t, s, OK) : state_keep(t, s, OK);
 }
@@ -199,17 +209,14 @@ static enum err install(struct tre *t, struct why *w)
 	struct cms_signed by = { 0 };
 	struct tre_state *s = NULL;
 	struct usim_slot *u = NULL;
-	enum err e = p ? unpack(t, BYTES(t->state.package.p, t->state.package.n), p, &by, w) : ERR_NOMEM;
+	enum err e = p ? package_read(t, BYTES(t->state.package.p, t->state.package.n), p, &by, w) : ERR_NOMEM;
 
 	cms_signed_free(&by);
-	if (!e)
-		e = fields_check(t, p, w);
 	if (!e)
 		e = (s = state_copy(t)) ? (u = slot_for(s)) ? usim_fill(t, p, u) : ERR_LIMIT : ERR_NOMEM;
 	if (!e) {
 		s->counter = p->counter;
-		secret_wipe(&s->package, sizeof(s->package));
-		secret_wipe(&s->one_time, sizeof(s->one_time)); /* opens nothing any more: forward secrecy */
+		package_forget(s);
 	}
 	if (p)
 		secret_wipe(p, sizeof(*p));
@@ -223,30 +230,42 @@ static enum err install(struct tre *t, struct why *w)
 	return e;
 }
 
+/* What will never be installed is not kept. */
+static enum err destroy(struct tre *t, enum err e)
+{
+	enum err kept = floor_keep(t, 1);
+
+	if (kept)
+		return kept;
+	run_set(t, RUN_ROUTED);
+	return e;
+}
+
 enum err tre_ocsp(struct tre *t, struct bytes response, struct why *w)
 {
 	X509 *certs[BY_COUNT], *issuer = NULL;
 	struct why whose = { "" };
 	int64_t produced = 0;
-	enum err e = certificates(t, certs, &issuer, w), kept;
+	enum err e = certificates(t, certs, &issuer, w), verdict;
 
 	if (e)
 		return e;
-	e = trust_verdict(response, certs, BY_COUNT, issuer, t->state.ocsp_nonce, time_now(t), &produced, &whose);
-	if (e == ERR_UNAVAILABLE)
-		return fail(w, e, "%s", whose.text);
-	time_learn(t, produced);
-	kept = floor_keep(t, e == ERR_REVOKED);
-	if (kept)
-		return kept;
-	if (e == ERR_MISSING) /* the attestation provider may learn of it: the package waits */
+	verdict = trust_verdict(response, certs, BY_COUNT, issuer, t->state.ocsp_nonce, time_now(t), &produced, &whose);
+	if (verdict && verdict != ERR_MISSING && verdict != ERR_REVOKED)
 		return fail(w, ERR_UNAVAILABLE, "%s", whose.text);
-	if (e == ERR_REVOKED) {
-		run_set(t, RUN_ROUTED);
-		return fail(w, e, "%s: the package is destroyed", whose.text);
+	time_learn(t, produced);
+	if (verdict == ERR_REVOKED) {
+		e = destroy(t, verdict);
+		return e == verdict ? fail(w, e, "%s: the package is destroyed", whose.text) : e;
 	}
-	e = judge_again(t, w);
-	return e ? e : install(t, w);
+	e = floor_keep(t, 0);
+	if (!e)
+		e = judge_again(t, w);
+	if (!e && verdict == ERR_MISSING) /* the attestation provider may learn of it: the package waits */
+		return fail(w, ERR_UNAVAILABLE, "%s", whose.text);
+	if (!e)
+		e = install(t, w);
+	return e == ERR_EXPIRED || e == ERR_CONFLICT ? destroy(t, e) : e;
 }
 
 /* --- slots --- */

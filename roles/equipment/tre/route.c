@@ -14,14 +14,19 @@ static enum err fields_check(struct tre *t, const struct order *o, const struct 
 		return fail(w, ERR_DENIED, "the discover answer is for %s, %s", a->pimsi, a->equipment);
 	if (e || !bytes_same(a->certificate, own, sizeof(own)))
 		return fail(w, ERR_DENIED, "the discover answer names another certificate than ours");
-	if (!bytes_same(a->nonce, t->nonce, sizeof(t->nonce)))
-		return fail(w, ERR_AUTH, "the discover answer does not carry our nonce: it is an old one");
 	e = object_claim_proof(&t->state.claim_key, a->operator, a->dlusim, a->equipment, a->owner, a->serial, proof);
 	if (e || !bytes_same(proof, a->proof, sizeof(proof)))
 		return fail(w, ERR_AUTH, "the claim proof is wrong: whoever sends us to %s does not hold our claim key", a->dlusim);
 	if (a->serial < t->state.claim_serial)
 		return fail(w, ERR_DENIED, "claim serial %lld is older than %lld", (long long)a->serial, (long long)t->state.claim_serial);
 	return OK;
+}
+
+enum err route_read(struct tre *t, struct bytes der, const struct order *o, struct discover_answer *a, struct cms_signed *by, struct why *w)
+{
+	enum err e = cms_open(OBJECT_DISCOVER, der, o->registration, t->roots, time_now(t), a, by, w);
+
+	return e ? e : fields_check(t, o, a, w);
 }
 
 static enum err serial_keep(struct tre *t, int64_t serial)
@@ -48,9 +53,11 @@ enum err tre_route(struct tre *t, struct bytes der, struct discover_answer *out,
 	if (!e)
 		e = tre_order(t, t->asking - 1, &o);
 	if (!e)
-		e = cms_open(OBJECT_DISCOVER, der, o.registration, t->roots, time_now(t), a, &by, w);
-	if (!e)
-		e = fields_check(t, &o, a, w);
+		e = route_read(t, der, &o, a, &by, w);
+	if (!e && !bytes_same(a->nonce, t->nonce, sizeof(t->nonce)))
+		e = fail(w, ERR_AUTH, "the discover answer does not carry our nonce: it is an old one");
+	if (!e && der.n > sizeof(t->grounds.discover.p))
+		e = fail(w, ERR_LIMIT, "the discover answer is larger than there is room for");
 	if (!e)
 		e = time_use(t, VALID_DISCOVER, a->expiry, w);
 	if (!e)
@@ -64,6 +71,9 @@ enum err tre_route(struct tre *t, struct bytes der, struct discover_answer *out,
 	}
 	run_set(t, RUN_BEGUN); /* what came by another route does not belong to this one */
 	t->by[BY_REGISTRATION] = by;
+	t->grounds.slot = t->asking - 1;
+	memcpy(t->grounds.discover.p, der.p, der.n);
+	t->grounds.discover.n = der.n;
 	t->asking = 0; /* the nonce is used */
 	if (out)
 		*out = *a;

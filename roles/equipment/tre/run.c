@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The order of a run's doors: out of order is an error, and changes nothing. */
-#include <stdlib.h>
 
 #include "roles/equipment/tre/tre.h"
 
@@ -19,5 +18,9 @@ void run_set(struct tre *t, enum stage s)
 	for (int i = 0; i < BY_COUNT; i++)
 		if (s < since[i])
 			cms_signed_free(t->by + i);
+	if (s < RUN_TRIGGERED)
+		secret_wipe(&t->grounds.trigger, sizeof(t->grounds.trigger)); /* the DM account's secrets stand in it */
+	if (s < RUN_ROUTED)
+		secret_wipe(&t->grounds, sizeof(t->grounds));
 	t->stage = s;
 }

@@ -10,7 +10,8 @@
 
 #include "roles/equipment/tre/tre.h"
 
-enum { VERSION = 2, NONCE = 12, TAG = 16, ROOM = 120 * 1024 };
+/* 2: before a package's grounds were kept with it */
+enum { VERSION = 3, VERSION_READ = 2, NONCE = 12, TAG = 16, ROOM = 120 * 1024 };
 
 /* --- the record --- */
 
@@ -55,15 +56,19 @@ static void put(struct wr *w, const struct tre_state *s)
 	wr_copy(w, s->ocsp_nonce, sizeof(s->ocsp_nonce));
 	wr_u64(w, (uint64_t)s->counter);
 	PUT_VAR(w, s->package);
+	wr_u8(w, (uint8_t)s->grounds.slot);
+	PUT_VAR(w, s->grounds.discover);
+	PUT_VAR(w, s->grounds.trigger);
 	wr_copy(w, s->usim, sizeof(s->usim)); /* this machine's own layout: a cell never leaves its equipment */
 }
 
 static enum err get(struct bytes in, struct tre_state *s)
 {
 	struct rd r = rd_of(in);
+	int version = rd_u16(&r);
 
 	memset(s, 0, sizeof(*s));
-	if (rd_u16(&r) != VERSION)
+	if (version < VERSION_READ || version > VERSION)
 		rd_fail(&r, ERR_UNSUPPORTED);
 	rd_copy(&r, s->equipment, sizeof(s->equipment));
 	s->equipment[sizeof(s->equipment) - 1] = 0;
@@ -95,6 +100,11 @@ static enum err get(struct bytes in, struct tre_state *s)
 	rd_copy(&r, s->ocsp_nonce, sizeof(s->ocsp_nonce));
 	s->counter = (int64_t)rd_u64(&r);
 	GET_VAR(&r, s->package);
+	if (version > 2) {
+		s->grounds.slot = rd_u8(&r);
+		GET_VAR(&r, s->grounds.discover);
+		GET_VAR(&r, s->grounds.trigger);
+	}
 	rd_copy(&r, s->usim, sizeof(s->usim));
 	return rd_done(&r);
 }
@@ -187,6 +197,8 @@ enum err state_load(struct tre *t, struct why *w)
 		e = fail(w, ERR_AUTH, "%s: tre.key does not open tre.a, tre.b", t->dir);
 	if (!e)
 		e = get(BYTES(plain, in.n - NONCE - TAG), &t->state);
+	if (e == ERR_UNSUPPORTED)
+		(void)!fail(w, e, "%s: tre.a, tre.b are of another version of usher-equipment; this one reads versions %d to %d of them", t->dir, VERSION_READ, VERSION);
 	if (plain)
 		secret_wipe(plain, in.n);
 	free(plain);

@@ -21,6 +21,12 @@ enum err time_use(struct tre *t, int which, int64_t expiry, struct why *w)
 	return expiry < time_now(t).now ? fail(w, ERR_EXPIRED, "the %s has expired", what[which]) : OK;
 }
 
+/* How long ago, no clock here says; the operator's does, whose HSS signs over the answer only while both objects that it names are valid. */
+void time_used_once(struct tre *t, int which)
+{
+	t->valid[which] = (struct validity){ INT64_MAX, clock_mono_ms() };
+}
+
 void time_learn(struct tre *t, int64_t produced)
 {
 	if (t->learned)

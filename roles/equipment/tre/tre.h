@@ -5,7 +5,7 @@
 #include "core/cell.h"
 #include "roles/equipment/doors.h"
 
-enum { TRE_ROOTS = 4, TRE_DER = 4096 };
+enum { TRE_ROOTS = 4, TRE_DER = 4096, TRE_OBJECT = 8192 };
 
 /* A PIMSI's slot: the order as it came, and what it was sealed around. */
 struct pimsi_slot {
@@ -28,6 +28,11 @@ struct usim_slot {
 };
 /* INACTIVE: never committed. FORMER: committed once, before the active one; it serves while the active one finds no network. */
 enum { TRE_USIMS = 2, USIM_EMPTY = 0, USIM_INACTIVE, USIM_ACTIVE, USIM_FORMER };
+/* What a package stands on, as it came: kept with it, so that after a power cut OCSP is asked, and not all begun anew. */
+struct grounds {
+	int64_t slot;                  /* whose order discover asked by */
+	OCTETS(TRE_OBJECT) discover, trigger;
+};
 /* The certificates behind what was accepted, asked about before an install. */
 enum { BY_REGISTRATION, BY_DLUSIM, BY_PACKAGE, BY_COUNT };
 /* All that a tre knows, written as one record at every change. */
@@ -47,6 +52,7 @@ struct tre_state {
 	uint8_t answer[32], ocsp_nonce[32];
 	int64_t counter;               /* the highest package counter taken */
 	OCTETS(16 * 1024) package;     /* as it came, sealed, until OCSP has spoken */
+	struct grounds grounds;        /* of that package */
 	struct usim_slot usim[TRE_USIMS];
 };
 
@@ -76,6 +82,7 @@ struct tre {
 	int asking;                    /* slot of the discover under way + 1, 0: none */
 	struct discover_answer *route; /* accepted, or NULL */
 	uint8_t route_hash[32];
+	struct grounds grounds;        /* what was accepted so far */
 	struct cms_signed by[BY_COUNT];
 	int trial;                     /* number of the USIM on trial + 1, 0: none */
 	int trial_good;                /* it authenticated the network since TRIAL */
@@ -96,11 +103,27 @@ enum err state_objects(struct tre *t) MUST_CHECK; /* keys and certificates as li
 /* time.c: how validity is judged now; what was used; the answer that gives the time, and all judged again by it. */
 struct cert_time time_now(const struct tre *t);
 enum err time_use(struct tre *t, int which, int64_t expiry, struct why *w) MUST_CHECK;
+/* It was used before a power cut, and valid then for all that is known. */
+void time_used_once(struct tre *t, int which);
 void time_learn(struct tre *t, int64_t produced);
 enum err time_judge(const struct tre *t, struct why *w) MUST_CHECK;
 
 /* run.c: ERR_ORDER unless the run stands at least at s. Going back to a stage forgets what came after it. */
 enum err run_at(const struct tre *t, enum stage s, struct why *w) MUST_CHECK;
 void run_set(struct tre *t, enum stage s);
+
+/*
+ * Each reads one object and checks all of it that is the same at its door and after a power cut: signature, fields, what it refers to.
+ * route.c: but for the nonce. verify.c: by t->route, for the last answer. install.c: opens with the key of one use; the profile is
+ * secret, the caller wipes it. by is the caller's in any case.
+ */
+enum err route_read(struct tre *t, struct bytes der, const struct order *o, struct discover_answer *a, struct cms_signed *by, struct why *w) MUST_CHECK;
+enum err trigger_read(struct tre *t, struct bytes der, struct trigger *g, struct cms_signed *by, struct why *w) MUST_CHECK;
+enum err package_read(struct tre *t, struct bytes der, struct profile *p, struct cms_signed *by, struct why *w) MUST_CHECK;
+/* The package, what opens it and what it stands on: nothing of it is left in s. */
+void package_forget(struct tre_state *s);
+
+/* resume.c: after a power cut the run stands where it stood, if a package waits and all that it stands on is still right. */
+void run_resume(struct tre *t);
 
 #endif

@@ -68,6 +68,7 @@ enum err tre_answer(struct tre *t, struct bytes challenge, uint8_t **der, size_t
 	s = state_copy(t);
 	if (!s)
 		return ERR_NOMEM;
+	package_forget(s); /* sealed to the last key of one use */
 	e = answer_build(t, s, challenge, &a);
 	if (!e)
 		e = cms_sign(OBJECT_ANSWER, &a, &by, der, n);
@@ -83,6 +84,18 @@ enum err tre_answer(struct tre *t, struct bytes challenge, uint8_t **der, size_t
 	return e;
 }
 
+enum err trigger_read(struct tre *t, struct bytes der, struct trigger *g, struct cms_signed *by, struct why *w)
+{
+	enum err e = cms_open(OBJECT_TRIGGER, der, t->route->dlusim, t->roots, time_now(t), g, by, w);
+
+	if (!e && (strcmp(g->equipment, t->state.equipment) || strcmp(g->dlusim, t->route->dlusim)
+		|| !bytes_same(g->answer, t->state.answer, sizeof(g->answer))))
+		e = fail(w, ERR_DENIED, "the trigger is not for our last answer");
+	if (!e && strcmp(g->dm_address, t->route->dm_address))
+		e = fail(w, ERR_DENIED, "the trigger leads to %s, the discover answer to %s", g->dm_address, t->route->dm_address);
+	return e;
+}
+
 enum err tre_take_trigger(struct tre *t, struct bytes der, struct trigger *out, struct why *w)
 {
 	struct trigger *g = calloc(1, sizeof(*g));
@@ -90,17 +103,16 @@ enum err tre_take_trigger(struct tre *t, struct bytes der, struct trigger *out, 
 	enum err e = g ? run_at(t, RUN_ANSWERED, w) : ERR_NOMEM;
 
 	if (!e)
-		e = cms_open(OBJECT_TRIGGER, der, t->route->dlusim, t->roots, time_now(t), g, &by, w);
-	if (!e && (strcmp(g->equipment, t->state.equipment) || strcmp(g->dlusim, t->route->dlusim)
-		|| !bytes_same(g->answer, t->state.answer, sizeof(g->answer))))
-		e = fail(w, ERR_DENIED, "the trigger is not for our last answer");
-	if (!e && strcmp(g->dm_address, t->route->dm_address))
-		e = fail(w, ERR_DENIED, "the trigger leads to %s, the discover answer to %s", g->dm_address, t->route->dm_address);
+		e = trigger_read(t, der, g, &by, w);
+	if (!e && der.n > sizeof(t->grounds.trigger.p))
+		e = fail(w, ERR_LIMIT, "the trigger is larger than there is room for");
 	if (!e)
 		e = time_use(t, VALID_TRIGGER, g->expiry, w);
 	if (!e) {
 		run_set(t, RUN_ANSWERED);
 		t->by[BY_DLUSIM] = by;
+		memcpy(t->grounds.trigger.p, der.p, der.n);
+		t->grounds.trigger.n = der.n;
 		run_set(t, RUN_TRIGGERED);
 		*out = *g;
 	} else {

@@ -7,8 +7,10 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <openssl/evp.h>
 #include <sys/stat.h>
 
+#include "core/cell.h"
 #include "tests/unit/equipment/world.h"
 
 /* --- state x door --- */
@@ -426,6 +428,243 @@ static void revoked_is_destroyed_unknown_waits(void **state)
 	world_free(&w);
 }
 
+/* --- a power cut while the package is sealed --- */
+
+static int sealed(const struct world *w)
+{
+	struct discover_answer out;
+
+	return tre_sealed(w->t, &out);
+}
+
+/* bare: the size of the record before all this. */
+static void packed(struct world *w, off_t *bare)
+{
+	world_new(w);
+	world_manufacture(w);
+	*bare = size_of(w, 'a') > size_of(w, 'b') ? size_of(w, 'a') : size_of(w, 'b');
+	until_triggered(w);
+	assert_int_equal(sealed(w), 0);
+	assert_int_equal(give_package(w), OK);
+	assert_int_equal(sealed(w), 1);
+}
+
+/* What stands after the cut is what stood before, and ends in the same ways: once. */
+static void a_sealed_package_outlives_a_power_cut(void **state)
+{
+	static const struct {
+		enum ocsp_state said;
+		enum err expect;
+	} ends[] = { { OCSP_GOOD, OK }, { OCSP_REVOKED, ERR_REVOKED } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+		struct discover_answer out;
+		struct world w;
+		off_t bare;
+
+		packed(&w, &bare);
+		world_again(&w);
+		assert_int_equal(tre_sealed(w.t, &out), 1);
+		assert_string_equal(out.operator, "262-42");
+		assert_string_equal(out.ocsp.item[0], "127.0.0.1:4");
+		assert_int_equal(tre_inactive(w.t), 0);
+		assert_int_equal(ocsp_garbage(&w), ERR_UNAVAILABLE);
+		assert_int_equal(give_ocsp(&w, w.now, OCSP_UNKNOWN), ERR_UNAVAILABLE);
+		world_again(&w);
+		assert_int_equal(give_ocsp(&w, w.now, ends[i].said), ends[i].expect);
+		for (int cut = 0; cut < 2; cut++) {
+			assert_int_equal(sealed(&w), 0);
+			assert_int_equal(give_ocsp(&w, w.now, OCSP_GOOD), ERR_ORDER);
+			assert_int_equal(tre_inactive(w.t), ends[i].said == OCSP_GOOD);
+			world_again(&w);
+		}
+		assert_int_equal(size_of(&w, 'a'), bare); /* nothing is left of it, in neither copy */
+		assert_int_equal(size_of(&w, 'b'), bare);
+		world_free(&w);
+	}
+}
+
+/* How long the power was away nobody knows here; what ends with the package is judged by the first time that there is. */
+static void nothing_gets_younger_by_a_power_cut(void **state)
+{
+	struct world w;
+	off_t bare;
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		world_new(&w);
+		world_manufacture(&w);
+		w.trigger_until = i == 1 ? w.now + DAY : 0;
+		w.package_until = i == 2 ? w.now + DAY : 0;
+		if (i == 3) {
+			leaf_free(&w.dlusim);
+			leaf_for(&w.pki, "dlusim", "dlusim.example", CERT_SIGN, w.now - 10, w.now + DAY, NULL, &w.dlusim);
+		}
+		until_triggered(&w);
+		assert_int_equal(give_package(&w), OK);
+		world_again(&w);
+		assert_int_equal(give_ocsp(&w, w.now + 2 * DAY, OCSP_GOOD), i ? ERR_EXPIRED : OK);
+		assert_int_equal(tre_inactive(w.t), !i);
+		assert_int_equal(sealed(&w), 0); /* a new one is asked for */
+		world_again(&w);
+		assert_int_equal(sealed(&w), 0);
+		world_free(&w);
+	}
+	/* a time that was known before the cut has judged before the cut */
+	packed(&w, &bare);
+	assert_int_equal(give_ocsp(&w, w.now + 400, OCSP_UNKNOWN), ERR_EXPIRED);
+	world_again(&w);
+	assert_int_equal(sealed(&w), 0);
+	world_free(&w);
+}
+
+static void a_newer_route_or_answer_ends_a_sealed_package(void **state)
+{
+	struct world w;
+	off_t bare;
+
+	(void)state;
+	packed(&w, &bare);
+	assert_int_equal(ask_discover(&w), OK);
+	assert_int_equal(give_discover(&w), OK);
+	assert_int_equal(sealed(&w), 0);
+	world_again(&w);
+	assert_int_equal(sealed(&w), 1); /* the same route as before: the package is as good as it was */
+	assert_int_equal(ask_discover(&w), OK);
+	w.serial = 2;
+	assert_int_equal(give_discover(&w), OK);
+	world_again(&w);
+	assert_int_equal(sealed(&w), 0); /* the owner has decided anew */
+	world_free(&w);
+	packed(&w, &bare);
+	assert_int_equal(ask_discover(&w), OK);
+	assert_int_equal(give_discover(&w), OK);
+	assert_int_equal(give_challenge(&w), OK);
+	assert_true(size_of(&w, 'a') < bare + 256 || size_of(&w, 'b') < bare + 256); /* but the new key of one use */
+	world_again(&w);
+	assert_int_equal(sealed(&w), 0); /* the key that it was sealed to is replaced */
+	world_free(&w);
+}
+
+/* --- the record itself, as only the tre can write it: opened and sealed with its own key --- */
+
+static size_t record(const struct world *w, int seal, uint8_t *plain, size_t n)
+{
+	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+	static uint8_t at_rest[140000];
+	uint8_t text[64], key[32];
+	char path[100], hex[65] = "";
+	struct cell *cell = NULL;
+	struct why why;
+	int len = 0;
+
+	assert_int_equal(file_read(w->dir, "tre.key", text, sizeof(text)), 64);
+	memcpy(hex, text, 64);
+	assert_int_equal(hex_read(hex, key, 32), OK);
+	snprintf(path, sizeof(path), "%s/tre", w->dir);
+	assert_int_equal(cell_open(path, &cell, &why), OK);
+	if (seal) {
+		memset(at_rest, 7, 12);
+		assert_int_equal(EVP_EncryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, at_rest), 1);
+		assert_int_equal(EVP_EncryptUpdate(c, at_rest + 12, &len, plain, (int)n), 1);
+		assert_int_equal(EVP_EncryptFinal_ex(c, at_rest + 12 + n, &len), 1);
+		assert_int_equal(EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, 16, at_rest + 12 + n), 1);
+		assert_int_equal(cell_write(cell, BYTES(at_rest, 12 + n + 16)), OK);
+	} else {
+		struct bytes in = cell_read(cell);
+
+		n = in.n - 28;
+		assert_int_equal(EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, in.p), 1);
+		assert_int_equal(EVP_DecryptUpdate(c, plain, &len, in.p + 12, (int)n), 1);
+	}
+	EVP_CIPHER_CTX_free(c);
+	cell_close(cell);
+	return n;
+}
+
+/* Where octets stand in the record. */
+static uint8_t *within(uint8_t *plain, size_t n, const uint8_t *what, size_t len)
+{
+	for (size_t i = 0; i + len <= n; i++)
+		if (!memcmp(plain + i, what, len))
+			return plain + i;
+	fail_msg("the record does not hold it");
+	return NULL;
+}
+
+/* That it was stored is no reason to believe it: with another octet anywhere in what a package stands on, there is none. */
+static void what_is_stored_is_checked_again(void **state)
+{
+	static uint8_t plain[140000];
+	struct world w;
+	uint8_t *at[3];
+	size_t n, len[3];
+	off_t bare;
+
+	(void)state;
+	packed(&w, &bare);
+	tre_close(w.t);
+	n = record(&w, 0, plain, 0);
+	at[0] = within(plain, n, w.package, w.package_n);
+	len[0] = w.package_n;
+	at[1] = at[0] + w.package_n + 3;
+	len[1] = (size_t)(at[1][-2] << 8 | at[1][-1]);
+	assert_int_equal(len[1], w.discover_n);
+	assert_memory_equal(at[1], w.discover, w.discover_n);
+	at[2] = at[1] + len[1] + 2;
+	len[2] = (size_t)(at[2][-2] << 8 | at[2][-1]);
+	assert_int_equal(cms_which(BYTES(at[2], len[2])), OBJECT_TRIGGER);
+	for (int i = 0; i < 3; i++)
+		for (size_t k = i; k < len[i]; k += 41) {
+			at[i][k] ^= 1;
+			(void)!record(&w, 1, plain, n);
+			at[i][k] ^= 1;
+			assert_int_equal(tre_open(w.dir, &w.t, &w.why), OK);
+			if (sealed(&w))
+				fail_msg("octet %zu of object %d is not looked at", k, i);
+			tre_close(w.t);
+		}
+	(void)!record(&w, 1, plain, n);
+	assert_int_equal(tre_open(w.dir, &w.t, &w.why), OK);
+	assert_int_equal(sealed(&w), 1);
+	world_free(&w);
+}
+
+/* Version 2 held the package alone: it is read, and the equipment verifies anew. Of a later one nothing is guessed. */
+static void records_of_other_versions(void **state)
+{
+	static uint8_t plain[140000];
+	struct world w;
+	uint8_t *end, *grounds;
+	size_t n, len;
+	off_t bare;
+
+	(void)state;
+	packed(&w, &bare);
+	tre_close(w.t);
+	n = record(&w, 0, plain, 0);
+	plain[1]++;
+	(void)!record(&w, 1, plain, n);
+	assert_int_equal(tre_open(w.dir, &w.t, &w.why), ERR_UNSUPPORTED);
+	assert_non_null(strstr(w.why.text, "tre.a, tre.b are of another version of usher-equipment; this one reads versions 2 to 3 of them"));
+	grounds = end = within(plain, n, w.package, w.package_n) + w.package_n;
+	end += 1;
+	for (int i = 0; i < 2; i++) {
+		len = (size_t)(end[0] << 8 | end[1]);
+		end += 2 + len;
+	}
+	memmove(grounds, end, (size_t)(plain + n - end));
+	plain[1] = 2;
+	(void)!record(&w, 1, plain, n - (size_t)(end - grounds));
+	assert_int_equal(tre_open(w.dir, &w.t, &w.why), OK);
+	assert_int_equal(sealed(&w), 0);
+	until_installed(&w);
+	world_again(&w);
+	assert_int_equal(tre_inactive(w.t), 1);
+	world_free(&w);
+}
+
 /* --- slots --- */
 
 static void two_slots_turn_about(void **state)
@@ -690,7 +929,9 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(out_of_order_is_an_error), cmocka_unit_test(a_route_is_for_us_and_now), cmocka_unit_test(a_challenge_is_for_this_route),
 		cmocka_unit_test(nothing_crosses_from_run_to_run), cmocka_unit_test(a_package_is_for_us), cmocka_unit_test(no_bit_of_a_package_may_flip),
 		cmocka_unit_test(installed_once), cmocka_unit_test(forward_secrecy), cmocka_unit_test(the_signer_is_named), cmocka_unit_test(an_acknowledgement_is_for_our_receipt),
-		cmocka_unit_test(revoked_is_destroyed_unknown_waits),
+		cmocka_unit_test(revoked_is_destroyed_unknown_waits), cmocka_unit_test(a_sealed_package_outlives_a_power_cut),
+		cmocka_unit_test(nothing_gets_younger_by_a_power_cut), cmocka_unit_test(a_newer_route_or_answer_ends_a_sealed_package),
+		cmocka_unit_test(what_is_stored_is_checked_again), cmocka_unit_test(records_of_other_versions),
 		cmocka_unit_test(two_slots_turn_about), cmocka_unit_test(a_trial_is_of_one_usim), cmocka_unit_test(a_receipt_stays_the_same),
 		cmocka_unit_test(everything_is_judged_again_by_the_time), cmocka_unit_test(certificates_are_judged_again_by_the_time),
 		cmocka_unit_test(the_floor_never_goes_back), cmocka_unit_test(orders_and_roots), cmocka_unit_test(an_order_is_signed_by_whom_it_names) };
