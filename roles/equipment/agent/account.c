@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The DM account of one job, kept in a cell from the installation until DM has heard of the activation. */
+/* The DM account of one job, kept in a cell from when its package comes until DM has heard of the activation. */
 #include <stdio.h>
 #include <string.h>
 
@@ -49,7 +49,7 @@ static enum err account_read(struct bytes in, struct account *c)
 	get_nonce(&r, &c->client);
 	get_nonce(&r, &c->server);
 	get_nonce(&r, &c->server_next);
-	if (c->stage != ACCOUNT_INSTALLED && c->stage != ACCOUNT_REPORT)
+	if (c->stage < ACCOUNT_SEALED || c->stage > ACCOUNT_REPORT)
 		rd_fail(&r, ERR_RANGE);
 	return rd_done(&r);
 }
@@ -62,7 +62,7 @@ void account_save(struct agent *a)
 	struct wr w = wr_of(room, sizeof(room));
 	enum err e = OK;
 
-	if (c->stage < ACCOUNT_INSTALLED)
+	if (c->stage < ACCOUNT_SEALED)
 		return;
 	wr_u8(&w, VERSION);
 	wr_u8(&w, (uint8_t)c->stage);

@@ -114,6 +114,8 @@ static void power_on(void *arg)
 	a->away = 0;
 	http_forget(a->http); /* connections of the last bearer */
 	install_known(a);
+	if (a->account.stage == ACCOUNT_SEALED && !tre_sealed(a->tre, &a->route))
+		account_forget(a); /* of a package that is not there any more: all begins anew */
 	tls_time(a->tls, (struct cert_time){ tre_time(a->tre).now, 1 }); /* what has ended by then is not believed; what is newer may be */
 	if (!away && install_again(a)) {
 		install_begin(a);

@@ -21,7 +21,7 @@ struct nonce {
 	size_t n;
 	uint8_t p[64];
 };
-/* The DM account of one job. From the installation on it outlives a power cut, so that the 1226 of the activation can be brought. */
+/* The DM account of one job. From the package on it outlives a power cut, so that the 1226 of installation and activation can be brought. */
 struct account {
 	enum stage stage;
 	int64_t result;                        /* SCOMO's, 0: not known yet */

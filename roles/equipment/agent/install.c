@@ -42,8 +42,10 @@ static void ocsp_answered(void *arg, const struct response *r)
 
 	if (r->err == ERR_DENIED || r->err == ERR_LIMIT) { /* the way is closed: this bearer is gone, or used up */
 		agent_tell(a, "install", "cannot ask about its package: %s", r->why.text);
-		a->account.stage = ACCOUNT_SEALED;
-		agent_later(a, 0);
+		if (r->err == ERR_DENIED && !a->session)
+			agent_discover(a); /* limited access opens what the route names now; a package that comes of it replaces this one */
+		else
+			agent_later(a, 0);
 		return;
 	}
 	if (!is_verdict(e)) {

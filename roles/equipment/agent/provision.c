@@ -263,14 +263,19 @@ static int package_in(const char *uri, const char *root, const char *rest, char 
 static void package_take(struct session *s, const struct sync_item *x)
 {
 	struct agent *a = s->agent;
+	const enum stage before = a->account.stage;
 	size_t cap = strlen(x->data), n = 0;
 	uint8_t *der = malloc(cap + 1);
 	struct why w = { "" };
 	enum err e = der ? b64_read(bytes_text(x->data), der, cap + 1, &n) : ERR_NOMEM;
 
-	if (!e)
+	if (!e) {
+		a->account.stage = ACCOUNT_SEALED;
+		account_save(a); /* first: a package that waits without its account would be told to nobody */
 		e = tre_take_package(a->tre, BYTES(der, n), &w);
+	}
 	free(der);
+	a->account.stage = e ? before : ACCOUNT_SEALED;
 	a->account.result = e ? scomo_code(e) : 0;
 	if (e && e != ERR_EXISTS)
 		agent_tell(a, "provision", "refuses the package: %s", w.text[0] ? w.text : err_text(e));
@@ -432,6 +437,7 @@ static void go_on(struct session *s)
 	} else if (s->install && a->account.result) {
 		result_send(s);
 	} else if (s->install) {
+		account_save(a); /* with the Correlator */
 		install_check(a, a->conf.ocsp_wait_ms, provision_checked);
 	} else if (s->answers) {
 		if (s->activate && !s->asked++)
