@@ -27,6 +27,7 @@ class Tree:
 
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="usher-mutants-")
+        os.chmod(self.dir, 0o755)  # tests/faults/canaries.py runs what is built as another user
         self.build = os.path.join(self.dir, "build")
         for f in subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split():
             if os.path.exists(os.path.join(ROOT, f)):
