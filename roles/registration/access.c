@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
  * The gateway of limited access (R15): behind the visited operator, for attached PIMSIs. It opens discover, and after a
- * discover answer that PIMSI's own DLUSIM, DM and OCSP, within a budget of octets, time and attempts a day.
+ * discover answer that PIMSI's own DLUSIM, DM and OCSP, within a budget of octets, time and attaches a day.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,16 +12,40 @@
 #include "link/tunnel.h"
 #include "roles/registration/registration.h"
 
-enum { DAY = 86400 };
+enum { DAY = 86400, SAVE_OCTETS = 64 * 1024, SAVE_MS = 60000 }; /* a killed process forgets at most that much of a PIMSI's use */
+
+struct budget {
+	int64_t day, octets, ms;       /* the day's octets, and milliseconds in which a tunnel was open */
+	int64_t attempts, attached_at; /* the day's attaches, and the last one that was counted */
+};
+
+/* What a PIMSI with tunnels has used today, all of them together; in the registration operator's list. */
+struct usage {
+	struct usage *next;
+	struct registration *registration;
+	struct pass *passes;           /* the last one takes it along */
+	char pimsi[24];
+	struct budget used, unsaved;   /* unsaved: the part of it that no save has taken to the row yet */
+	int64_t since;                 /* clock_mono_ms up to which time is charged */
+	int open, known;               /* open tunnels; the row's part of `used` is known */
+	struct timer *timer;           /* while one is open */
+};
 
 struct pass {
+	struct pass *next;             /* of its usage */
 	struct process *process;
-	struct tunnel *tunnel;      /* NULL when it ended meanwhile */
+	struct usage *usage;
+	struct tunnel *tunnel;         /* NULL when it ended meanwhile */
 	char pimsi[24], target[TUNNEL_TARGET], plmn[ID_MAX];
-	int64_t octets, saved, most;
-	int open, writing;
+	struct budget unsaved, found;  /* of the usage when it asked; with the row's */
+	int open, checking;
 	struct why why;
 	enum err err;
+};
+
+struct save {
+	char pimsi[24];
+	struct budget part;
 };
 
 /* --- may it? --- */
@@ -55,34 +79,61 @@ static enum err opened(struct tx *tx, struct pass *p, const char *equipment)
 	return fail(&p->why, ERR_DENIED, "limited access does not open %s for %s: discover at %s says where to go", p->target, p->pimsi, c->discover_address);
 }
 
-/* A row per PIMSI and day: what is used up stays used up, over reconnects and restarts. */
-static enum err budget(struct tx *tx, struct pass *p)
+/* A row per PIMSI: what is used up today stays used up, over reconnects and restarts. ERR_MISSING: none yet, *b is empty. */
+static enum err budget_read(struct tx *tx, const char *pimsi, int64_t day, struct budget *b)
+{
+	const struct row *r;
+	enum err e = tx_get(tx, "SELECT day, attempts, octets, used_ms, attached_at FROM budget WHERE pimsi = :pimsi", WITH(B_TEXT("pimsi", pimsi)), &r);
+
+	*b = (struct budget){ .day = day };
+	if (e)
+		return e;
+	b->attached_at = row_int(r, 4);
+	if (row_int(r, 0) == day) {
+		b->attempts = row_int(r, 1);
+		b->octets = row_int(r, 2);
+		b->ms = row_int(r, 3);
+	}
+	return OK;
+}
+
+static enum err budget_write(struct tx *tx, const char *pimsi, const struct budget *b)
+{
+	return tx_do(tx, "INSERT INTO budget (pimsi, day, attempts, octets, used_ms, attached_at) VALUES (:pimsi, :day, :attempts, :octets, :ms, :attached)"
+		" ON CONFLICT (pimsi) DO UPDATE SET day = excluded.day, attempts = excluded.attempts, octets = excluded.octets, used_ms = excluded.used_ms,"
+		" attached_at = excluded.attached_at",
+		WITH(B_TEXT("pimsi", pimsi), B_INT("day", b->day), B_INT("attempts", b->attempts), B_INT("octets", b->octets), B_INT("ms", b->ms),
+			B_INT("attached", b->attached_at)));
+}
+
+static enum err used_up(struct pass *p, int64_t most, const char *what, const char *item)
+{
+	return fail(&p->why, ERR_LIMIT, "the budget of %lld %s a day of %s is used up; try again after 00:00 UTC, or raise `%s`", (long long)most, what, p->pimsi,
+		item);
+}
+
+static enum err budget_check(struct tx *tx, struct pass *p, int64_t attached_at)
 {
 	const struct conf *c = p->process->conf;
-	const struct row *r;
-	int64_t today = clock_now() / DAY, attempts = 0, octets = 0, since = clock_now();
-	enum err e = tx_get(tx, "SELECT attempts, octets, since FROM budget WHERE pimsi = :pimsi AND day = :day", WITH(B_TEXT("pimsi", p->pimsi),
-		B_INT("day", today)), &r);
+	struct budget row;
+	enum err e = budget_read(tx, p->pimsi, p->unsaved.day, &row);
 
-	if (!e) {
-		attempts = row_int(r, 0);
-		octets = row_int(r, 1);
-		since = row_int(r, 2);
-	} else if (e != ERR_MISSING) {
+	if (e && e != ERR_MISSING)
 		return e;
-	}
-	if (octets >= c->budget_octets)
-		return fail(&p->why, ERR_LIMIT, "the budget of %lld octets a day of %s is used up", (long long)c->budget_octets, p->pimsi);
-	if (clock_now() - since >= c->budget_seconds)
-		return fail(&p->why, ERR_LIMIT, "the time of %lld s a day of %s is used up", (long long)c->budget_seconds, p->pimsi);
-	if (attempts >= c->budget_attempts)
-		return fail(&p->why, ERR_LIMIT, "the %lld connections a day of %s are used up", (long long)c->budget_attempts, p->pimsi);
-	p->most = c->budget_octets - octets;
-	return tx_do(tx, "INSERT INTO budget (pimsi, day, attempts, octets, since) VALUES (:pimsi, :day, 1, 0, :since) ON CONFLICT (pimsi) DO UPDATE SET"
-		" attempts = CASE WHEN budget.day = excluded.day THEN budget.attempts + 1 ELSE 1 END,"
-		" octets = CASE WHEN budget.day = excluded.day THEN budget.octets ELSE 0 END,"
-		" since = CASE WHEN budget.day = excluded.day THEN budget.since ELSE excluded.since END, day = excluded.day",
-		WITH(B_TEXT("pimsi", p->pimsi), B_INT("day", today), B_INT("since", since)));
+	p->found = row;
+	p->found.octets += p->unsaved.octets;
+	p->found.ms += p->unsaved.ms;
+	if (p->found.octets >= c->budget_octets)
+		return used_up(p, c->budget_octets, "octets", "budget_octets");
+	if (p->found.ms >= c->budget_seconds * 1000)
+		return used_up(p, c->budget_seconds, "s", "budget_seconds");
+	if (row.attached_at == attached_at) /* another connection of an attach that is counted */
+		return OK;
+	if (row.attempts >= c->budget_attempts)
+		return used_up(p, c->budget_attempts, "attaches", "budget_attempts");
+	row.attempts++;
+	row.attached_at = attached_at;
+	return budget_write(tx, p->pimsi, &row);
 }
 
 static enum err pass_check(struct tx *tx, void *arg)
@@ -90,15 +141,17 @@ static enum err pass_check(struct tx *tx, void *arg)
 	struct pass *p = arg;
 	const struct row *r;
 	char equipment[EQUIPMENT_MAX];
-	enum err e = tx_get(tx, "SELECT equipment, visited FROM pimsi WHERE pimsi = :pimsi", WITH(B_TEXT("pimsi", p->pimsi)), &r);
+	int64_t attached_at;
+	enum err e = tx_get(tx, "SELECT equipment, visited, attached_at FROM pimsi WHERE pimsi = :pimsi", WITH(B_TEXT("pimsi", p->pimsi)), &r);
 
 	/* the gateway believes the network because its certificate's PLMN is where the PIMSI's UpdateLocation came from */
 	if (e || strcmp(row_text(r, 1), p->plmn))
 		return fail(&p->why, ERR_DENIED, "%s is not attached in network %s", p->pimsi, p->plmn);
 	row_copy(r, 0, equipment, sizeof(equipment));
+	attached_at = row_int(r, 2);
 	e = opened(tx, p, equipment);
 	if (!e)
-		e = budget(tx, p);
+		e = budget_check(tx, p, attached_at);
 	if (e == ERR_DENIED || e == ERR_LIMIT) { /* refused, and told */
 		enum err audited = tx_audit(tx, "access", ABOUT({ "pimsi", p->pimsi }, { "equipment", equipment }), "refused: %s", p->why.text);
 
@@ -108,70 +161,207 @@ static enum err pass_check(struct tx *tx, void *arg)
 	return e;
 }
 
-static void pass_end(struct pass *p)
+/* --- what it uses --- */
+
+static enum err save_write(struct tx *tx, void *arg)
 {
-	if (!p->tunnel && !p->writing)
-		free(p);
+	struct save *s = arg;
+	struct budget row;
+	enum err e = budget_read(tx, s->pimsi, s->part.day, &row);
+
+	if (e)
+		return e == ERR_MISSING ? OK : e; /* released into the pool meanwhile: its next equipment begins with nothing used */
+	row.octets += s->part.octets;
+	row.ms += s->part.ms;
+	return budget_write(tx, s->pimsi, &row);
 }
+
+static void saved(void *arg, enum err e)
+{
+	struct save *s = arg;
+
+	if (e)
+		log_hop(LOG_WARN, "access", "pimsi=%s act=save why=\"%lld octets and %lld ms of its budget are forgotten: %s\"", s->pimsi,
+			(long long)s->part.octets, (long long)s->part.ms, err_name(e));
+	free(s);
+}
+
+static void usage_save(struct usage *u)
+{
+	struct save *s = u->unsaved.octets || u->unsaved.ms ? calloc(1, sizeof(*s)) : NULL;
+
+	if (!s)
+		return;
+	snprintf(s->pimsi, sizeof(s->pimsi), "%s", u->pimsi);
+	s->part = u->unsaved;
+	u->unsaved = (struct budget){ .day = u->used.day };
+	store_run(u->registration->process->store, save_write, s, saved);
+}
+
+/* Time up to now, to the day in which it began; then the octets, to today. */
+static void charge(struct usage *u, size_t octets)
+{
+	int64_t now = clock_mono_ms(), today = clock_now() / DAY, ms = u->open ? now - u->since : 0;
+
+	u->since = now;
+	u->used.ms += ms;
+	u->unsaved.ms += ms;
+	if (u->used.day != today) {
+		usage_save(u);
+		u->used = u->unsaved = (struct budget){ .day = today };
+	}
+	u->used.octets += (int64_t)octets;
+	u->unsaved.octets += (int64_t)octets;
+	if (u->unsaved.octets >= SAVE_OCTETS)
+		usage_save(u);
+}
+
+/* Ends all its open tunnels when a budget is used up. */
+static void judge(struct usage *u)
+{
+	const struct conf *c = u->registration->process->conf;
+	const char *what = u->used.octets >= c->budget_octets ? "octets" : u->used.ms >= c->budget_seconds * 1000 ? "time" : NULL;
+
+	if (!what || !u->open)
+		return;
+	log_hop(LOG_WARN, "access", "pimsi=%s tunnels=%d act=end why=\"the budget of %s is used up\"", u->pimsi, u->open, what);
+	for (struct pass *p = u->passes, *next; p; p = next) {
+		next = p->next; /* the usage may go with the last one */
+		if (p->open)
+			tunnel_end(p->tunnel);
+	}
+}
+
+static void tick(void *arg);
+
+static void wind(struct usage *u)
+{
+	const struct conf *c = u->registration->process->conf;
+	int64_t left = c->budget_seconds * 1000 - u->used.ms;
+
+	u->timer = timer_after(u->registration->process->loop, left < 1 ? 1 : left < SAVE_MS ? left : SAVE_MS, tick, u);
+}
+
+static void tick(void *arg)
+{
+	struct usage *u = arg;
+
+	u->timer = NULL;
+	charge(u, 0);
+	usage_save(u);
+	wind(u);
+	judge(u);
+}
+
+static struct usage *usage_join(struct registration *r, struct pass *p)
+{
+	struct usage *u = r->usages;
+
+	while (u && strcmp(u->pimsi, p->pimsi))
+		u = u->next;
+	if (!u) {
+		u = calloc(1, sizeof(*u));
+		if (!u)
+			return NULL;
+		u->registration = r;
+		snprintf(u->pimsi, sizeof(u->pimsi), "%s", p->pimsi);
+		u->used.day = u->unsaved.day = clock_now() / DAY;
+		u->next = r->usages;
+		r->usages = u;
+	}
+	charge(u, 0);
+	p->unsaved = u->unsaved;
+	p->next = u->passes;
+	u->passes = p;
+	return u;
+}
+
+static void usage_open(struct usage *u, struct pass *p)
+{
+	charge(u, 0);
+	if (!u->known && p->found.day == u->used.day)
+		u->used = p->found;
+	u->known = p->open = 1;
+	if (!u->open++)
+		wind(u);
+}
+
+static void usage_leave(struct usage *u, struct pass *p)
+{
+	struct pass **at = &u->passes;
+	struct usage **in = &u->registration->usages;
+
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+	charge(u, 0);
+	if (p->open) {
+		u->open--;
+		usage_save(u);
+	}
+	if (!u->open) {
+		timer_stop(u->timer);
+		u->timer = NULL;
+	}
+	if (u->passes)
+		return;
+	while (*in != u)
+		in = &(*in)->next;
+	*in = u->next;
+	free(u);
+}
+
+/* --- a tunnel --- */
 
 static void pass_checked(void *arg, enum err e)
 {
 	struct pass *p = arg;
 
-	p->writing = 0;
+	p->checking = 0;
 	e = e ? e : p->err;
 	if (!p->tunnel) {
-		pass_end(p);
+		free(p);
 	} else if (e) {
 		desk_count(p->process->desk, COUNT_ACCESS_REFUSED, 1);
 		tunnel_refuse(p->tunnel, e == ERR_LIMIT ? 429 : e == ERR_DENIED ? 403 : 503, e, "%s", p->why.text[0] ? p->why.text : "try again");
 	} else {
 		desk_count(p->process->desk, COUNT_ACCESS, 1);
 		log_hop(LOG_INFO, "access", "pimsi=%s peer=%s target=%s act=open", p->pimsi, p->plmn, p->target);
-		p->open = 1;
+		usage_open(p->usage, p);
 		tunnel_dial(p->tunnel, p->target);
 	}
 }
 
 static void asked(struct tunnel *t, const struct tunnel_ask *ask, void *arg)
 {
-	struct process *process = arg;
-	struct pass *p = NULL;
+	struct registration *r = arg;
+	struct pass *p;
 
-	if (strcmp(ask->peer.role, "visited") || !peers_find(process->peers, "visited", ask->peer.id)) {
+	if (strcmp(ask->peer.role, "visited") || !peers_find(r->process->peers, "visited", ask->peer.id)) {
 		tunnel_refuse(t, 403, ERR_DENIED, "%s %s is not a visited operator known here; `usher peer add`", ask->peer.role, ask->peer.id);
 		return;
 	}
-	if (text_digits(ask->identity) < 6 || text_digits(ask->identity) > 15 || !(p = calloc(1, sizeof(*p)))) {
+	if (text_digits(ask->identity) < 6 || text_digits(ask->identity) > 15) {
 		tunnel_refuse(t, 400, ERR_FORMAT, "Usher-Identity is not a number");
 		return;
 	}
-	p->process = process;
-	p->tunnel = t;
-	snprintf(p->pimsi, sizeof(p->pimsi), "%s", ask->identity);
-	snprintf(p->target, sizeof(p->target), "%s", ask->target);
-	snprintf(p->plmn, sizeof(p->plmn), "%s", ask->peer.id);
+	p = calloc(1, sizeof(*p));
+	if (p) {
+		p->process = r->process;
+		p->tunnel = t;
+		snprintf(p->pimsi, sizeof(p->pimsi), "%s", ask->identity);
+		snprintf(p->target, sizeof(p->target), "%s", ask->target);
+		snprintf(p->plmn, sizeof(p->plmn), "%s", ask->peer.id);
+		p->usage = usage_join(r, p);
+	}
+	if (!p || !p->usage) {
+		free(p);
+		tunnel_refuse(t, 503, ERR_NOMEM, "try again");
+		return;
+	}
 	tunnel_set(t, p);
-	p->writing = 1;
-	store_run(process->store, pass_check, p, pass_checked);
-}
-
-/* --- what it uses --- */
-
-static enum err usage_write(struct tx *tx, void *arg)
-{
-	struct pass *p = arg;
-
-	return tx_do(tx, "UPDATE budget SET octets = octets + :octets WHERE pimsi = :pimsi", WITH(B_INT("octets", p->saved), B_TEXT("pimsi", p->pimsi)));
-}
-
-static void usage_written(void *arg, enum err e)
-{
-	struct pass *p = arg;
-
-	(void)e;
-	p->writing = 0;
-	pass_end(p);
+	p->checking = 1;
+	store_run(r->process->store, pass_check, p, pass_checked);
 }
 
 static void moved(struct tunnel *t, size_t octets, void *arg)
@@ -181,11 +371,8 @@ static void moved(struct tunnel *t, size_t octets, void *arg)
 	(void)arg;
 	if (!p)
 		return;
-	p->octets += (int64_t)octets;
-	if (p->octets < p->most)
-		return;
-	log_hop(LOG_WARN, "access", "pimsi=%s target=%s act=end why=\"the budget of octets is used up\"", p->pimsi, p->target);
-	tunnel_end(t);
+	charge(p->usage, octets);
+	judge(p->usage);
 }
 
 static void ended(struct tunnel *t, void *arg)
@@ -195,21 +382,17 @@ static void ended(struct tunnel *t, void *arg)
 	(void)arg;
 	if (!p)
 		return;
+	usage_leave(p->usage, p);
 	p->tunnel = NULL;
-	p->saved = p->octets;
-	if (p->open && p->octets) {
-		p->writing = 1;
-		store_run(p->process->store, usage_write, p, usage_written);
-	} else {
-		pass_end(p);
-	}
+	if (!p->checking)
+		free(p);
 }
 
 enum err access_open(struct registration *r, struct why *w)
 {
 	const struct conf *c = r->process->conf;
 	struct tunnel_conf t = { .name = "access", .address = c->listen.access, .tls = r->process->tls, .most = 10000,
-		.events = { asked, moved, ended }, .arg = r->process };
+		.events = { asked, moved, ended }, .arg = r };
 
 	return tunnel_listen(r->process->loop, &t, &r->access, w);
 }

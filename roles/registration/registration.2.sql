@@ -20,3 +20,6 @@ CREATE INDEX receipt_pimsi ON receipt (pimsi, life);
 INSERT INTO receipt (equipment, package, pimsi, life, operator, taken_at)
   SELECT p.equipment, 'before upgrade, PIMSI ' || p.pimsi, p.pimsi, 1, COALESCE(r.operator, ''), p.changed_at FROM pimsi p
   LEFT JOIN route r ON r.equipment = p.equipment WHERE p.state IN ('used', 'retired');
+DROP TABLE budget;
+CREATE TABLE budget (
+  pimsi TEXT PRIMARY KEY, day BIGINT NOT NULL, attempts BIGINT NOT NULL, octets BIGINT NOT NULL, used_ms BIGINT NOT NULL, attached_at BIGINT NOT NULL);

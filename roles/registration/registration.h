@@ -26,12 +26,14 @@ extern const struct conf_item conf_schema[];
 enum err conf_check(const void *conf, struct why *w) MUST_CHECK;
 
 struct discover;
+struct usage;
 struct registration {
 	struct process *process;
 	struct server *peers, *discover;
 	struct signer signer;
 	struct auc_server *vectors;
 	struct tunnel_server *access;
+	struct usage *usages; /* of PIMSIs with a tunnel: access.c */
 	struct discover *discover_state;
 };
 

@@ -18,14 +18,21 @@ def reborn(w, item):
     w.wait("the link is back", lambda: open(w.path("vis1/run/log")).read().count("peer=registration/901-70 up") > ups)
 
 
-def spend(user, target, token):
-    """A kibioctet that is no TLS, to the end of the connection."""
-    status, _, s = connect(user, target, token)
-    if status == 200:
-        s.sendall(bytes(1024))
-        while s.recv(1024):
+def swallow(user, target, token, n):
+    """A tunnel with n octets under way, the beginning of a TLS record that never gets whole: the far side waits for more."""
+    status, said, s = connect(user, target, token)
+    assert status == 200, said
+    s.sendall(b"\x16\x03\x01\x40\x00" + bytes(n - 5))
+    return s
+
+
+def over(s):
+    """It ends. What the far side says before is read."""
+    try:
+        while s.recv(4096):
             pass
-    return status
+    except ConnectionResetError:
+        pass
 
 
 with World() as w:
@@ -53,28 +60,60 @@ with World() as w:
         s.close()
         for wrong in (bytes(32), token[::-1], b"", token[:31]):
             assert connect(user, discover, wrong)[0] == 403, wrong
-        # the budget of attempts, of octets, of time: each is told by name
+        # attaches: further connections of one attach are not counted
+        row = lambda: w.sql("reg", "registration", f"SELECT attempts, octets, used_ms FROM budget WHERE pimsi = '{PIMSI}'")[0]
         reborn(w, "budget_attempts: 2")
-        assert [connect(user, discover, token)[0] for _ in range(2)] == [200, 429]
-        assert f"the 2 connections a day of {PIMSI} are used up" in refusals(), refusals()
-        reborn(w, "budget_octets: 2KiB")
-        w.wait("the octets are used up", lambda: spend(user, discover, token) == 429)
-        assert f"the budget of 2048 octets a day of {PIMSI} is used up" in refusals(), refusals()
-        reborn(w, "budget_seconds: 600")
-        assert connect(user, discover, token)[0] == 200
-        open(w.path("clock"), "w").write("601")
+        assert [connect(user, discover, token)[0] for _ in range(3)] == [200] * 3 and row()[0] == 1, row()
+        for n, status in ((2, 200), (3, 429)):
+            eq.kill()
+            eq.wait()
+            open(w.path("clock"), "w").write(str(n))  # an attach is told from another by its second
+            eq = start(1)
+            w.wait("its next token is heard", lambda: len(air.tokens) == n)
+            user, token = air.tokens[-1]
+            assert connect(user, discover, token)[0] == status, n
+        assert f"the budget of 2 attaches a day of {PIMSI} is used up; try again after 00:00 UTC, or raise `budget_attempts`" in refusals(), refusals()
+        # the next day it is open again, also for the attach that was refused
+        open(w.path("clock"), "w").write("86400")
+        assert connect(user, discover, token)[0] == 200 and row()[0] == 1, row()
+        # octets: two tunnels at once share them, both end; each is told by name
+        ends = lambda what: open(w.path("reg/run/log")).read().count(f'why="the budget of {what} is used up"')
+        left = row()[1] + 16 * 1024
+        reborn(w, f"budget_octets: {left}")
+        two = [swallow(user, discover, token, 9000) for _ in range(2)]
+        w.wait("the octets of both end both", lambda: ends("octets") == 1)
+        for s in two:
+            over(s)
+        w.wait("what they used is saved", lambda: row()[1] >= left)
         assert connect(user, discover, token)[0] == 429
-        assert f"the time of 600 s a day of {PIMSI} is used up" in refusals(), refusals()
-        open(w.path("clock"), "w").write("0")
+        assert f"the budget of {left} octets a day of {PIMSI} is used up; try again after 00:00 UTC, or raise `budget_octets`" in refusals(), refusals()
+        # a killed process has saved what open tunnels used, but for the last 64 KiB
+        reborn(w, "budget_octets: 1MiB")
+        before = row()[1]
+        held = [swallow(user, discover, token, 15000) for _ in range(5)]
+        w.wait("it is saved while they are open", lambda: row()[1] >= before + 65536)
+        reborn(w, "budget_octets: 1MiB")
+        assert row()[1] >= before + 65536, row()
+        # time: only that in which a tunnel is open, and it ends an open tunnel
+        reborn(w, f"budget_seconds: {row()[2] // 1000 + 3}")
+        assert connect(user, discover, token)[0] == 200
+        open(w.path("clock"), "w").write("87600")
+        status, said, s = connect(user, discover, token)
+        assert status == 200, said
+        w.wait("the time ends it", lambda: ends("time") == 1)
+        over(s)
+        w.wait("the time is saved", lambda: connect(user, discover, token)[0] == 429)
+        assert "raise `budget_seconds`" in refusals(), refusals()
+        reborn(w, "budget_seconds: 30m")
         # another PIMSI: its own token does not open for the first one's sake, and the first one's is dead once it is detached
         first, eq = eq, start(2)
-        w.wait("the second token is heard", lambda: len(air.tokens) == 2)
-        assert connect(user, discover, air.tokens[1][1])[0] == 200
+        w.wait("the second token is heard", lambda: len(air.tokens) == 4)
+        assert connect(user, discover, air.tokens[3][1])[0] == 200
         first.send_signal(signal.SIGCONT)
         first.send_signal(signal.SIGTERM)
         assert first.wait(20) == 0
         w.wait("its token is dead", lambda: connect(user, discover, token)[0] == 403)
-        assert connect(user, discover, air.tokens[1][1])[0] == 200
+        assert connect(user, discover, air.tokens[3][1])[0] == 200
     finally:
         for p in {eq, locals().get("first", eq)}:
             p.kill()

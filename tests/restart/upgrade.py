@@ -27,6 +27,10 @@ with World() as w:
             db.execute(f"ALTER TABLE {number} DROP COLUMN {column}")
         db.execute(f"ALTER TABLE {more} DROP COLUMN life")
         db.execute("ALTER TABLE auc DROP COLUMN rand_key")
+        if dir == "reg":
+            db.execute("DROP TABLE budget")
+            db.execute("CREATE TABLE budget (pimsi TEXT PRIMARY KEY, day BIGINT NOT NULL, attempts BIGINT NOT NULL, octets BIGINT NOT NULL, since BIGINT NOT NULL)")
+            db.execute("INSERT INTO budget VALUES ('901700000000002', strftime('%s') / 86400, 99, 2000, strftime('%s') - 1700)")
         db.execute("DELETE FROM errand WHERE kind = 'expire'")
         db.execute("UPDATE schema_version SET version = 2")
         db.commit()
