@@ -144,9 +144,9 @@ static enum err pass_check(struct tx *tx, void *arg)
 	int64_t attached_at;
 	enum err e = tx_get(tx, "SELECT equipment, visited, attached_at FROM pimsi WHERE pimsi = :pimsi", WITH(B_TEXT("pimsi", p->pimsi)), &r);
 
-	/* the gateway believes the network because its certificate's PLMN is where the PIMSI's UpdateLocation came from */
 	if (e && e != ERR_MISSING)
 		return e;
+	/* the gateway believes the network because its certificate's PLMN is where the PIMSI's UpdateLocation came from */
 	if (e || strcmp(row_text(r, 1), p->plmn))
 		return fail(&p->why, ERR_DENIED, "%s is not attached in network %s", p->pimsi, p->plmn);
 	row_copy(r, 0, equipment, sizeof(equipment));

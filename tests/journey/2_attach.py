@@ -29,6 +29,10 @@ with World() as w:
         assert "901700000000003 attached in network 001-01" in story and "it is its owner's turn" in story, story
         # each PIMSI is where the registration operator believes it to be
         assert w.sql("reg", "registration", "SELECT visited FROM pimsi WHERE pimsi IN ('901700000000001', '901700000000002')") == [("001-01",), ("001-01",)]
+        # its owner subscribes it: it is still attached, asks again when it was told to, and spends no further attach
+        assert w.claim().count("subscribed") == 3
+        w.wait("the third discovers", lambda: told("acme:000003", "is to go to DLUSIM service dlusim.home.example"), 60)
+        assert sum("has limited access" in e["text"] for e in w.journey("acme:000003")) == 1, w.journey("acme:000003")
     except BaseException:
         print(open(w.path("equipment.log")).read()[-3000:])
         raise

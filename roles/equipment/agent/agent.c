@@ -202,6 +202,27 @@ static void routed(struct agent *a, const struct response *r)
 		verify_begin(a, r->body);
 }
 
+static void discover_again(void *arg)
+{
+	struct agent *a = arg;
+
+	a->again = NULL;
+	agent_discover(a);
+}
+
+/* Nobody has subscribed it yet: it stays attached, and asks again; its other PIMSIs, if it has some, may be better known. */
+static void unsubscribed(struct agent *a, int64_t least_ms)
+{
+	int64_t wait = agent_backoff(BACKOFF_MS, a->failures, BACKOFF_MOST_MS);
+
+	if (tre_orders(a->tre) > 1) {
+		agent_later(a, least_ms);
+		return;
+	}
+	a->failures++;
+	agent_wait(a, wait > least_ms ? wait : least_ms, discover_again, a);
+}
+
 static void discovered(void *arg, const struct response *r)
 {
 	struct agent *a = arg;
@@ -221,7 +242,10 @@ static void discovered(void *arg, const struct response *r)
 		if (text_number(r->retry_after, 0, 86400, &retry))
 			retry = 0;
 		agent_tell(a, "discover", "is told (%d): %s", r->status, why);
-		agent_later(a, retry * 1000);
+		if (r->status == 404)
+			unsubscribed(a, retry * 1000);
+		else
+			agent_later(a, retry * 1000);
 	}
 }
 
