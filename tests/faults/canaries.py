@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """P5: the test knows every K and OPc, and finds none of them in any byte that a journey leaves, prints or sends; nor can a role leave a core."""
-import base64, ctypes, ctypes.util, os, re, shutil, subprocess, sys, time
+import base64, ctypes, ctypes.util, glob, os, re, shutil, subprocess, sys, time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
 from usher import World, BUILD, USHER
 
@@ -83,18 +83,18 @@ def no_core(w):
     process looks like that, so there they run as nobody; a sleep of the same user shows that the look can tell."""
     user = NOBODY if os.geteuid() == 0 else os.geteuid()
     w.stop()
+    os.mkdir(w.path("bin"))  # the build may lie where nobody may not go
+    for program in [USHER, *(p for p in glob.glob(os.path.join(BUILD, "roles", "*", "usher-*")) if os.path.isfile(p) and os.access(p, os.X_OK))]:
+        shutil.copy(program, w.path("bin"))
     if user == NOBODY:
         for root, dirs, files in os.walk(w.dir):
             for name in [root, *(os.path.join(root, f) for f in files)]:
                 os.chown(name, NOBODY, NOBODY)
-    run = subprocess.Popen([USHER, "run", *w.dirs], cwd=w.dir, env=w.env, user=user, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    run = subprocess.Popen([w.path("bin", "usher"), "run", *w.dirs], cwd=w.dir, env=w.env, user=user, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     plain = subprocess.Popen(["sleep", "60"], user=user)
     try:
         for _ in w.dirs:
             line = run.stdout.readline()
-            if "Permission denied" in line:
-                missed.append("nobody looked whether roles are dumpable: another user may not run what is built in " + BUILD)
-                return
             assert " is up" in line, line
         owner = lambda pid: os.stat(f"/proc/{pid}/environ").st_uid
         assert owner(plain.pid) == user
