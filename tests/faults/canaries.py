@@ -99,7 +99,7 @@ def no_core(w):
         owner = lambda pid: os.stat(f"/proc/{pid}/environ").st_uid
         assert owner(plain.pid) == user
         for dir in w.dirs:
-            pid, = w.pids(dir)
+            pid, = w.pids(dir, run)
             assert re.search(r"^Max core file size\s+0\s+0\s", open(f"/proc/{pid}/limits").read(), re.M), dir
             assert owner(pid) == 0, f"{dir} is dumpable"
     finally:

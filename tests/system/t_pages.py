@@ -84,7 +84,7 @@ try:
     run = subprocess.Popen([found["usher"], "run", "pki"], cwd=dir, env=env, stdout=subprocess.PIPE, text=True)
     try:
         assert run.stdout.readline().startswith("attestation pki.example is up"), "usher run"
-        exe = [os.readlink(f"/proc/{p}/exe") for p in open(f"/proc/{run.pid}/task/{run.pid}/children").read().split()]
+        exe = [os.path.realpath(open(f"/proc/{p}/cmdline").read().split("\0")[0]) for p in open(f"/proc/{run.pid}/task/{run.pid}/children").read().split()]
         assert exe == [os.path.realpath(found["usher-attestation"])], exe
     finally:
         run.terminate()

@@ -91,13 +91,14 @@ class World:
             self.run.wait(15)
             self.run = None
 
-    def pids(self, dir):
-        """Processes whose folder this is."""
-        out = []
+    def pids(self, dir, run=None):
+        """Processes whose folder this is, started by our `usher run`. (Where they run a role tells only root: they are not dumpable.)"""
+        out, parent = [], (run or self.run).pid
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 words = open(f"/proc/{pid}/cmdline").read().split("\0")
-                if words[0].split("/")[-1].startswith("usher-") and words[1] == dir and os.readlink(f"/proc/{pid}/cwd") == self.dir:
+                ppid = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
+                if words[0].split("/")[-1].startswith("usher-") and words[1] == dir and ppid == parent:
                     out.append(int(pid))
             except OSError:
                 pass
