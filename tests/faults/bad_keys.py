@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """I2 I3: a wrong K is a MAC failure that keeps the equipment out and says so; a sequence number gone back is resynchronised."""
-import os, signal, sqlite3, subprocess, sys
+import os, sqlite3, subprocess, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
 from usher import World, BUILD
 
@@ -22,15 +22,14 @@ with World() as w:
     change(w, "UPDATE pimsi SET auc_offset = auc_offset + 200000 WHERE state = 'routed'")
     w.equipment("--fleet", "--until=discover", "fleet")
     change(w, "UPDATE pimsi SET auc_offset = auc_offset - 100000 WHERE state = 'routed'")
-    os.kill(w.pids("reg")[0], signal.SIGKILL)  # its IND counters begin anew: the same array elements are met again
-    w.wait("restart", lambda: w.more().count(" is up") == len(w.dirs) + 1)
-    w.wait("the links are back", lambda: "gsup peer=registration/901-70 up" in open(w.path("vis1/run/log")).read().split(" down ")[-1], 20)
+    w.restart_registration()  # its IND counters begin anew: the same array elements are met again
     w.equipment("--fleet", "--until=discover", "fleet")
     for eq in ("acme:000001", "acme:000002"):
         assert told(eq, "our sequence number is ahead of 001-01: resynchronising"), w.journey(eq)
         assert "resynchronised the sequence number" in w.story("registration", "", "equipment", eq)
     # another PIMSI's key: neither side accepts the other, and the equipment says why it has no network
     change(w, "UPDATE pimsi SET k = (SELECT k FROM pimsi WHERE pimsi = '901700000000002') WHERE pimsi = '901700000000001'")
+    w.restart_registration()
     p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
     try:
         w.wait("MAC failure", lambda: told("acme:000001", "network 001-01 does not prove that it knows our key"), 20)

@@ -80,6 +80,14 @@ class World:
         self.said += (self.run.stdout.read() or b"").decode(errors="replace")
         return self.said
 
+    def restart_registration(self):
+        """kill -9, and vis1's link is back. A registration operator keeps subscribers in memory (auc/cache.h): what a test writes
+        into its database counts from its next start."""
+        linked = lambda: open(self.path("vis1/run/log")).read().count("gsup peer=registration/901-70 up")
+        before = linked()
+        os.kill(self.pids("reg")[0], signal.SIGKILL)
+        self.wait("the link is back", lambda: linked() > before, 20)
+
     def all_up(self):
         """Every role that ended is up again."""
         ended, failed = self.more().count("; again in "), self.said.count(" did not start")
