@@ -8,7 +8,7 @@
 #include "auc/serve.h"
 #include "core/audit.h"
 #include "core/process.h"
-#include "link/tunnel.h"
+#include "link/gateway.h"
 #include "proto/cms.h"
 #include "proto/json.h"
 
@@ -29,11 +29,12 @@ struct hss {
 	struct server *peers;
 	struct signer signer;
 	struct auc_server *vectors;
-	struct tunnel_server *access;
+	struct gateway access;
 	char signer_hash[65]; /* SHA-256 of the package signer's SPKI */
 };
 
-enum { COUNT_BOOKED, COUNT_BOOKINGS_REFUSED, COUNT_SEALED, COUNT_SEALS_REFUSED, COUNT_VECTORS, COUNT_VECTORS_REFUSED, COUNT_ACTIVE };
+enum { COUNT_BOOKED, COUNT_BOOKINGS_REFUSED, COUNT_SEALED, COUNT_SEALS_REFUSED, COUNT_VECTORS, COUNT_VECTORS_REFUSED, COUNT_ACCESS,
+	COUNT_ACCESS_REFUSED, COUNT_ACTIVE };
 
 /* subscribe.c: step 1 */
 void subscribe_signer(struct ask *a, void *process);  /* POST /v1/signer */

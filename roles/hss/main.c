@@ -40,6 +40,8 @@ static const struct metric metrics[] = {
 	[COUNT_SEALS_REFUSED] = { "usher_hss_seals_refused_total", "Evidence refused.", 0 },
 	[COUNT_VECTORS] = { "usher_hss_vectors_total", "Vectors given to visited operators.", 0 },
 	[COUNT_VECTORS_REFUSED] = { "usher_hss_vectors_refused_total", "GSUP requests refused.", 0 },
+	[COUNT_ACCESS] = { "usher_hss_access_total", "Connections of IMSIs opened by the gateway.", 0 },
+	[COUNT_ACCESS_REFUSED] = { "usher_hss_access_refused_total", "Connections of IMSIs refused by the gateway.", 0 },
 	[COUNT_ACTIVE] = { "usher_hss_active_total", "IMSIs that became active by a receipt.", 0 },
 	{ 0 },
 };
@@ -72,7 +74,7 @@ static void stop(struct process *p)
 	struct hss *h = p->own;
 
 	server_close(h->peers);
-	tunnel_close(h->access);
+	tunnel_close(h->access.server);
 	auc_serve_close(h->vectors);
 	free(h);
 }

@@ -9,10 +9,10 @@
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "link/tunnel.h"
 #include "roles/registration/registration.h"
 
-enum { DAY = 86400, SAVE_OCTETS = 64 * 1024, SAVE_MS = 60000 }; /* a killed process forgets at most that much of a PIMSI's use */
+/* A killed process forgets at most SAVE_OCTETS and SAVE_MS of a PIMSI's use. */
+enum { DAY = 86400, TOLD_MOST = 10, SAVE_OCTETS = 64 * 1024, SAVE_MS = 60000, TICK_MS = 1000 };
 
 struct budget {
 	int64_t day, octets, ms;       /* the day's octets, and milliseconds in which a tunnel was open */
@@ -21,30 +21,24 @@ struct budget {
 
 /* What a PIMSI with tunnels has used today, all of them together; in the registration operator's list. */
 struct usage {
-	struct usage *next;
+	LIST_ENTRY(usage) all;
+	LIST_HEAD(, charged) passes;   /* the last one takes it along */
 	struct registration *registration;
-	struct pass *passes;           /* the last one takes it along */
-	char pimsi[24];
+	char pimsi[DIGITS_MAX];
 	struct budget used, unsaved;   /* unsaved: the part of it that no save has taken to the row yet */
 	int64_t since;                 /* clock_mono_ms up to which time is charged */
 	int open, known;               /* open tunnels; the row's part of `used` is known */
-	struct timer *timer;           /* while one is open */
 };
 
-struct pass {
-	struct pass *next;             /* of its usage */
-	struct process *process;
+struct charged {
+	struct pass pass;
+	LIST_ENTRY(charged) of_usage;
 	struct usage *usage;
-	struct tunnel *tunnel;         /* NULL when it ended meanwhile */
-	char pimsi[24], target[TUNNEL_TARGET], plmn[ID_MAX];
 	struct budget unsaved, found;  /* of the usage when it asked; with the row's */
-	int open, checking;
-	struct why why;
-	enum err err;
 };
 
 struct save {
-	char pimsi[24];
+	char pimsi[DIGITS_MAX];
 	struct budget part;
 };
 
@@ -62,21 +56,22 @@ static int in_list(const char *text, const char *target)
 	return found;
 }
 
-static enum err opened(struct tx *tx, struct pass *p, const char *equipment)
+static enum err destination_check(struct tx *tx, struct pass *p)
 {
-	const struct conf *c = p->process->conf;
+	const struct conf *c = p->gateway->process->conf;
 	const struct row *r;
 	enum err e;
 
-	if (!strcmp(p->target, c->discover_address))
+	if (!strcmp(p->ask.target, c->discover_address))
 		return OK;
 	e = tx_get(tx, "SELECT dlusim_address, dm_address, ocsp FROM route WHERE equipment = :equipment AND discovered = 1",
-		WITH(B_TEXT("equipment", equipment)), &r);
-	if (!e && (!strcmp(row_text(r, 0), p->target) || !strcmp(row_text(r, 1), p->target) || in_list(row_text(r, 2), p->target)))
+		WITH(B_TEXT("equipment", p->equipment)), &r);
+	if (!e && (!strcmp(row_text(r, 0), p->ask.target) || !strcmp(row_text(r, 1), p->ask.target) || in_list(row_text(r, 2), p->ask.target)))
 		return OK;
 	if (e && e != ERR_MISSING)
 		return e;
-	return fail(&p->why, ERR_DENIED, "limited access does not open %s for %s: discover at %s says where to go", p->target, p->pimsi, c->discover_address);
+	return fail(&p->why, ERR_DENIED, "limited access does not open %s for %s: discover at %s says where to go", p->ask.target, p->ask.identity,
+		c->discover_address);
 }
 
 /* A row per PIMSI: what is used up today stays used up, over reconnects and restarts. ERR_MISSING: none yet, *b is empty. */
@@ -108,59 +103,57 @@ static enum err budget_write(struct tx *tx, const char *pimsi, const struct budg
 
 static enum err used_up(struct pass *p, int64_t most, const char *what, const char *item)
 {
-	return fail(&p->why, ERR_LIMIT, "the budget of %lld %s a day of %s is used up; try again after 00:00 UTC, or raise `%s`", (long long)most, what, p->pimsi,
-		item);
+	return fail(&p->why, ERR_LIMIT, "the budget of %lld %s a day of %s is used up; try again after 00:00 UTC, or raise `%s`", (long long)most, what,
+		p->ask.identity, item);
 }
 
-static enum err budget_check(struct tx *tx, struct pass *p, int64_t attached_at)
+static enum err budget_check(struct tx *tx, struct charged *x)
 {
-	const struct conf *c = p->process->conf;
+	struct pass *p = &x->pass;
+	const struct conf *c = p->gateway->process->conf;
 	struct budget row;
-	enum err e = budget_read(tx, p->pimsi, p->unsaved.day, &row);
+	enum err e = budget_read(tx, p->ask.identity, x->unsaved.day, &row);
 
 	if (e && e != ERR_MISSING)
 		return e;
-	p->found = row;
-	p->found.octets += p->unsaved.octets;
-	p->found.ms += p->unsaved.ms;
-	if (p->found.octets >= c->budget_octets)
+	x->found = row;
+	x->found.octets += x->unsaved.octets;
+	x->found.ms += x->unsaved.ms;
+	if (x->found.octets >= c->budget_octets)
 		return used_up(p, c->budget_octets, "octets", "budget_octets");
-	if (p->found.ms >= c->budget_seconds * 1000)
+	if (x->found.ms >= c->budget_seconds * 1000)
 		return used_up(p, c->budget_seconds, "s", "budget_seconds");
-	if (row.attached_at == attached_at) /* another connection of an attach that is counted */
+	if (row.attached_at == p->attached_at) /* another connection of an attach that is counted */
 		return OK;
 	if (row.attempts >= c->budget_attempts)
 		return used_up(p, c->budget_attempts, "attaches", "budget_attempts");
 	row.attempts++;
-	row.attached_at = attached_at;
-	return budget_write(tx, p->pimsi, &row);
+	row.attached_at = p->attached_at;
+	return budget_write(tx, p->ask.identity, &row);
 }
 
-static enum err pass_check(struct tx *tx, void *arg)
+/* Told in the story, but an attach's first ones only: who asks again and again fills no disk. */
+static enum err refusal_tell(struct tx *tx, const struct pass *p)
 {
-	struct pass *p = arg;
 	const struct row *r;
-	char equipment[EQUIPMENT_MAX];
-	int64_t attached_at;
-	enum err e = tx_get(tx, "SELECT equipment, visited, attached_at FROM pimsi WHERE pimsi = :pimsi", WITH(B_TEXT("pimsi", p->pimsi)), &r);
+	enum err e = tx_get(tx, "SELECT COUNT(*) FROM audit_about b JOIN audit a ON a.seq = b.seq WHERE b.kind = 'pimsi' AND b.value = :pimsi"
+		" AND a.step = 'access' AND a.at_ms >= :attached", WITH(B_TEXT("pimsi", p->ask.identity), B_INT("attached", p->attached_at * 1000)), &r);
 
-	if (e && e != ERR_MISSING)
+	if (e || row_int(r, 0) >= TOLD_MOST)
 		return e;
-	/* the gateway believes the network because its certificate's PLMN is where the PIMSI's UpdateLocation came from */
-	if (e || strcmp(row_text(r, 1), p->plmn))
-		return fail(&p->why, ERR_DENIED, "%s is not attached in network %s", p->pimsi, p->plmn);
-	row_copy(r, 0, equipment, sizeof(equipment));
-	attached_at = row_int(r, 2);
-	e = opened(tx, p, equipment);
-	if (!e)
-		e = budget_check(tx, p, attached_at);
-	if (e == ERR_DENIED || e == ERR_LIMIT) { /* refused, and told */
-		enum err audited = tx_audit(tx, "access", ABOUT({ "pimsi", p->pimsi }, { "equipment", equipment }), "refused: %s", p->why.text);
+	return tx_audit(tx, "access", ABOUT({ "pimsi", p->ask.identity }, { "equipment", p->equipment }), "refused: %s", p->why.text);
+}
 
-		p->err = e;
-		return audited;
-	}
-	return e;
+static enum err check(struct tx *tx, struct pass *p)
+{
+	enum err e = destination_check(tx, p);
+
+	if (!e)
+		e = budget_check(tx, (struct charged *)p);
+	if (e != ERR_DENIED && e != ERR_LIMIT)
+		return e;
+	p->err = e;
+	return refusal_tell(tx, p);
 }
 
 /* --- what it uses --- */
@@ -214,7 +207,7 @@ static void charge(struct usage *u, size_t octets)
 	}
 	u->used.octets += (int64_t)octets;
 	u->unsaved.octets += (int64_t)octets;
-	if (u->unsaved.octets >= SAVE_OCTETS)
+	if (u->unsaved.octets >= SAVE_OCTETS || u->unsaved.ms >= SAVE_MS)
 		usage_save(u);
 }
 
@@ -227,174 +220,108 @@ static void judge(struct usage *u)
 	if (!what || !u->open)
 		return;
 	log_hop(LOG_WARN, "access", "pimsi=%s tunnels=%d act=end why=\"the budget of %s is used up\"", u->pimsi, u->open, what);
-	for (struct pass *p = u->passes, *next; p; p = next) {
-		next = p->next; /* the usage may go with the last one */
-		if (p->open)
-			tunnel_end(p->tunnel);
+	for (struct charged *x = LIST_FIRST(&u->passes), *next; x; x = next) {
+		next = LIST_NEXT(x, of_usage); /* the usage may go with the last one */
+		if (x->pass.open)
+			tunnel_end(x->pass.tunnel);
 	}
-}
-
-static void tick(void *arg);
-
-static void wind(struct usage *u)
-{
-	const struct conf *c = u->registration->process->conf;
-	int64_t left = c->budget_seconds * 1000 - u->used.ms;
-
-	u->timer = timer_after(u->registration->process->loop, left < 1 ? 1 : left < SAVE_MS ? left : SAVE_MS, tick, u);
 }
 
 static void tick(void *arg)
 {
-	struct usage *u = arg;
+	struct registration *r = arg;
 
-	u->timer = NULL;
-	charge(u, 0);
-	usage_save(u);
-	wind(u);
-	judge(u);
+	for (struct usage *u = LIST_FIRST(&r->usages), *next; u; u = next) {
+		next = LIST_NEXT(u, all);
+		charge(u, 0);
+		judge(u);
+	}
 }
 
-static struct usage *usage_join(struct registration *r, struct pass *p)
+static struct usage *usage_of(struct registration *r, const char *pimsi)
 {
-	struct usage *u = r->usages;
+	struct usage *u;
 
-	while (u && strcmp(u->pimsi, p->pimsi))
-		u = u->next;
-	if (!u) {
-		u = calloc(1, sizeof(*u));
-		if (!u)
-			return NULL;
-		u->registration = r;
-		snprintf(u->pimsi, sizeof(u->pimsi), "%s", p->pimsi);
-		u->used.day = u->unsaved.day = clock_now() / DAY;
-		u->next = r->usages;
-		r->usages = u;
-	}
-	charge(u, 0);
-	p->unsaved = u->unsaved;
-	p->next = u->passes;
-	u->passes = p;
+	LIST_FOREACH(u, &r->usages, all)
+		if (!strcmp(u->pimsi, pimsi))
+			return u;
+	u = calloc(1, sizeof(*u));
+	if (!u)
+		return NULL;
+	snprintf(u->pimsi, sizeof(u->pimsi), "%s", pimsi);
+	u->registration = r;
+	u->used.day = u->unsaved.day = clock_now() / DAY;
+	LIST_INSERT_HEAD(&r->usages, u, all);
 	return u;
 }
 
-static void usage_open(struct usage *u, struct pass *p)
+static enum err usage_join(struct pass *p)
 {
+	struct charged *x = (struct charged *)p;
+	struct usage *u = usage_of(p->gateway->process->own, p->ask.identity);
+
+	if (!u)
+		return ERR_NOMEM;
 	charge(u, 0);
-	if (!u->known && p->found.day == u->used.day)
-		u->used = p->found;
-	u->known = p->open = 1;
-	if (!u->open++)
-		wind(u);
+	x->usage = u;
+	x->unsaved = u->unsaved;
+	LIST_INSERT_HEAD(&u->passes, x, of_usage);
+	return OK;
 }
 
-static void usage_leave(struct usage *u, struct pass *p)
+static void usage_open(struct pass *p)
 {
-	struct pass **at = &u->passes;
-	struct usage **in = &u->registration->usages;
+	struct charged *x = (struct charged *)p;
+	struct usage *u = x->usage;
 
-	while (*at != p)
-		at = &(*at)->next;
-	*at = p->next;
+	charge(u, 0);
+	if (!u->known && x->found.day == u->used.day)
+		u->used = x->found;
+	u->known = 1;
+	u->open++;
+}
+
+static void usage_move(struct pass *p, size_t octets)
+{
+	struct usage *u = ((struct charged *)p)->usage;
+
+	charge(u, octets);
+	judge(u);
+}
+
+static void usage_leave(struct pass *p)
+{
+	struct charged *x = (struct charged *)p;
+	struct usage *u = x->usage;
+
+	LIST_REMOVE(x, of_usage);
 	charge(u, 0);
 	if (p->open) {
 		u->open--;
 		usage_save(u);
 	}
-	if (!u->open) {
-		timer_stop(u->timer);
-		u->timer = NULL;
+	if (LIST_EMPTY(&u->passes)) {
+		LIST_REMOVE(u, all);
+		free(u);
 	}
-	if (u->passes)
-		return;
-	while (*in != u)
-		in = &(*in)->next;
-	*in = u->next;
-	free(u);
-}
-
-/* --- a tunnel --- */
-
-static void pass_checked(void *arg, enum err e)
-{
-	struct pass *p = arg;
-
-	p->checking = 0;
-	e = e ? e : p->err;
-	if (!p->tunnel) {
-		free(p);
-	} else if (e) {
-		desk_count(p->process->desk, COUNT_ACCESS_REFUSED, 1);
-		tunnel_refuse(p->tunnel, e == ERR_LIMIT ? 429 : e == ERR_DENIED ? 403 : 503, e, "%s", p->why.text[0] ? p->why.text : "try again");
-	} else {
-		desk_count(p->process->desk, COUNT_ACCESS, 1);
-		log_hop(LOG_INFO, "access", "pimsi=%s peer=%s target=%s act=open", p->pimsi, p->plmn, p->target);
-		usage_open(p->usage, p);
-		tunnel_dial(p->tunnel, p->target);
-	}
-}
-
-static void asked(struct tunnel *t, const struct tunnel_ask *ask, void *arg)
-{
-	struct registration *r = arg;
-	struct pass *p;
-
-	if (strcmp(ask->peer.role, "visited") || !peers_find(r->process->peers, "visited", ask->peer.id)) {
-		tunnel_refuse(t, 403, ERR_DENIED, "%s %s is not a visited operator known here; `usher peer add`", ask->peer.role, ask->peer.id);
-		return;
-	}
-	if (text_digits(ask->identity) < 6 || text_digits(ask->identity) > 15) {
-		tunnel_refuse(t, 400, ERR_FORMAT, "Usher-Identity is not a number");
-		return;
-	}
-	p = calloc(1, sizeof(*p));
-	if (p) {
-		p->process = r->process;
-		p->tunnel = t;
-		snprintf(p->pimsi, sizeof(p->pimsi), "%s", ask->identity);
-		snprintf(p->target, sizeof(p->target), "%s", ask->target);
-		snprintf(p->plmn, sizeof(p->plmn), "%s", ask->peer.id);
-		p->usage = usage_join(r, p);
-	}
-	if (!p || !p->usage) {
-		free(p);
-		tunnel_refuse(t, 503, ERR_NOMEM, "try again");
-		return;
-	}
-	tunnel_set(t, p);
-	p->checking = 1;
-	store_run(r->process->store, pass_check, p, pass_checked);
-}
-
-static void moved(struct tunnel *t, size_t octets, void *arg)
-{
-	struct pass *p = tunnel_note(t);
-
-	(void)arg;
-	if (!p)
-		return;
-	charge(p->usage, octets);
-	judge(p->usage);
-}
-
-static void ended(struct tunnel *t, void *arg)
-{
-	struct pass *p = tunnel_note(t);
-
-	(void)arg;
-	if (!p)
-		return;
-	usage_leave(p->usage, p);
-	p->tunnel = NULL;
-	if (!p->checking)
-		free(p);
 }
 
 enum err access_open(struct registration *r, struct why *w)
 {
-	const struct conf *c = r->process->conf;
-	struct tunnel_conf t = { .name = "access", .address = c->listen.access, .tls = r->process->tls, .most = 10000,
-		.events = { asked, moved, ended }, .arg = r };
+	static const struct gateway_policy policy = {
+		.kind = "pimsi",
+		.attached = "SELECT visited, equipment, attached_at FROM pimsi WHERE pimsi = :id",
+		.size = sizeof(struct charged),
+		.asked = usage_join,
+		.check = check,
+		.opened = usage_open,
+		.moved = usage_move,
+		.ended = usage_leave,
+		.count_opened = COUNT_ACCESS,
+		.count_refused = COUNT_ACCESS_REFUSED,
+	};
 
-	return tunnel_listen(r->process->loop, &t, &r->access, w);
+	r->access = (struct gateway){ r->process, &policy, NULL };
+	r->meter = timer_every(r->process->loop, TICK_MS, tick, r);
+	return gateway_open(&r->access, ((const struct conf *)r->process->conf)->listen.access, w);
 }

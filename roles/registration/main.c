@@ -87,7 +87,8 @@ static void stop(struct process *p)
 
 	server_close(r->peers);
 	server_close(r->discover);
-	tunnel_close(r->access);
+	tunnel_close(r->access.server);
+	timer_stop(r->meter);
 	auc_serve_close(r->vectors);
 	discover_close(r);
 	free(r);

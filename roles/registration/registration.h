@@ -5,11 +5,13 @@
  * Registration operator (R5-R7, R9, R17): issues PIMSIs with K to equipments, knows where each equipment's owner wants it
  * to go, gives vectors for PIMSIs, and answers `discover`.
  */
+#include <sys/queue.h>
+
 #include "auc/serve.h"
 #include "core/audit.h"
 #include "core/process.h"
 #include "link/gsup.h"
-#include "link/tunnel.h"
+#include "link/gateway.h"
 #include "proto/cms.h"
 #include "proto/json.h"
 
@@ -26,14 +28,14 @@ extern const struct conf_item conf_schema[];
 enum err conf_check(const void *conf, struct why *w) MUST_CHECK;
 
 struct discover;
-struct usage;
 struct registration {
 	struct process *process;
 	struct server *peers, *discover;
 	struct signer signer;
 	struct auc_server *vectors;
-	struct tunnel_server *access;
-	struct usage *usages; /* of PIMSIs with a tunnel: access.c */
+	struct gateway access;
+	struct timer *meter;
+	LIST_HEAD(, usage) usages; /* of PIMSIs with a tunnel: access.c */
 	struct discover *discover_state;
 };
 

@@ -42,13 +42,17 @@ with World() as w:
             assert vectors(w, stranger, home, number) == "closed", (stranger, home)
             assert "is not a visited operator known here" in connect(w, stranger, home, number, target), (stranger, home)
         assert "is not attached in network 001-01" in connect(w, "vis1", home, number, target), home
-    assert "403" in connect(w, "vis1", "hss", "262420000000001", discover)
+    assert "this operator does not open" in connect(w, "vis1", "hss", "262420000000001", discover)
     with w.network("vis2", "reg") as n:
         assert isinstance(n.vectors(PIMSI), list)
         n.send(0x04, PIMSI)  # UpdateLocation: it is at 001-02 now
         n.hear((0x10,))
         assert "is not attached in network 001-01" in connect(w, "vis1", "reg", PIMSI, discover)
         assert "limited access does not open 127.0.0.1:9" in connect(w, "vis2", "reg", PIMSI, "127.0.0.1:9")
+        for n in range(10, 25):
+            assert "403" in connect(w, "vis2", "reg", PIMSI, f"127.0.0.1:{n}")
+        told = w.story("registration", "", "pimsi", PIMSI).count("refused: limited access does not open ")
+        assert told == 10, f"{told} refusals of one attach stand in the story"
         assert connect(w, "vis2", "reg", PIMSI, discover).startswith("HTTP/1.1 200 ")
         assert "400" in connect(w, "vis2", "reg", "x", discover)
 print("ok")

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "link/gateway.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+
+enum { GATEWAY_TUNNELS = 10000 };
+
+static enum err pass_check(struct tx *tx, void *arg)
+{
+	struct pass *p = arg;
+	const struct gateway_policy *policy = p->gateway->policy;
+	const struct row *r;
+	enum err e = tx_get(tx, policy->attached, WITH(B_TEXT("id", p->ask.identity)), &r);
+
+	p->err = OK;
+	if (e && e != ERR_MISSING)
+		return e;
+	if (e || strcmp(row_text(r, 0), p->ask.peer.id))
+		return fail(&p->why, ERR_DENIED, "%s is not attached in network %s", p->ask.identity, p->ask.peer.id);
+	row_copy(r, 1, p->equipment, sizeof(p->equipment));
+	p->attached_at = row_int(r, 2);
+	return policy->check ? policy->check(tx, p) : OK;
+}
+
+static void refuse(struct gateway *g, struct tunnel *t, enum err e, const char *why)
+{
+	int status = e == ERR_DENIED ? 403 : e == ERR_LIMIT ? 429 : e == ERR_FORMAT ? 400 : 503;
+
+	desk_count(g->process->desk, g->policy->count_refused, 1);
+	tunnel_refuse(t, status, e, "%s", *why ? why : "try again");
+}
+
+static void pass_checked(void *arg, enum err e)
+{
+	struct pass *p = arg;
+	struct gateway *g = p->gateway;
+
+	p->checking = 0;
+	e = e ? e : p->err;
+	if (!p->tunnel) {
+		free(p);
+	} else if (e) {
+		refuse(g, p->tunnel, e, p->why.text);
+	} else {
+		desk_count(g->process->desk, g->policy->count_opened, 1);
+		log_hop(LOG_INFO, "access", "%s=%s peer=%s target=%s act=open", g->policy->kind, p->ask.identity, p->ask.peer.id, p->ask.target);
+		p->open = 1;
+		if (g->policy->opened)
+			g->policy->opened(p);
+		tunnel_dial(p->tunnel, p->ask.target);
+	}
+}
+
+static enum err admit(struct pass *p)
+{
+	const struct gateway *g = p->gateway;
+	const struct party *peer = &p->ask.peer;
+	size_t digits = (size_t)text_digits(p->ask.identity);
+
+	if (strcmp(peer->role, "visited") || !peers_find(g->process->peers, "visited", peer->id))
+		return fail(&p->why, ERR_DENIED, "%s %s is not a visited operator known here; `usher peer add`", peer->role, peer->id);
+	if (digits < 6 || digits >= DIGITS_MAX)
+		return fail(&p->why, ERR_FORMAT, "Usher-Identity is not a number of 6 to 15 digits");
+	return g->policy->asked ? g->policy->asked(p) : OK;
+}
+
+static void asked(struct tunnel *t, const struct tunnel_ask *ask, void *arg)
+{
+	struct gateway *g = arg;
+	struct pass *p = calloc(1, g->policy->size);
+	enum err e = ERR_NOMEM;
+
+	if (p) {
+		p->gateway = g;
+		p->tunnel = t;
+		p->ask = *ask;
+		e = admit(p);
+	}
+	if (e) {
+		refuse(g, t, e, p ? p->why.text : "");
+		free(p);
+		return;
+	}
+	tunnel_set(t, p);
+	p->checking = 1;
+	store_run(g->process->store, pass_check, p, pass_checked);
+}
+
+static void moved(struct tunnel *t, size_t octets, void *arg)
+{
+	struct pass *p = tunnel_note(t);
+	const struct gateway *g = arg;
+
+	if (p && g->policy->moved)
+		g->policy->moved(p, octets);
+}
+
+static void ended(struct tunnel *t, void *arg)
+{
+	struct pass *p = tunnel_note(t);
+	const struct gateway *g = arg;
+
+	if (!p)
+		return;
+	if (g->policy->ended)
+		g->policy->ended(p);
+	p->tunnel = NULL;
+	if (!p->checking)
+		free(p);
+}
+
+enum err gateway_open(struct gateway *g, const char *address, struct why *w)
+{
+	return tunnel_listen(g->process->loop, &(struct tunnel_conf){ .name = "access", .address = address, .tls = g->process->tls, .most = GATEWAY_TUNNELS,
+		.events = { asked, moved, ended }, .arg = g }, &g->server, w);
+}
