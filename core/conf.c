@@ -402,6 +402,31 @@ void conf_free(const struct conf_item *schema, void *record)
 	}
 }
 
+static int list_same(const struct conf_item *it, const struct conf_list *a, const struct conf_list *b)
+{
+	int same = a->n == b->n;
+
+	for (size_t i = 0; same && i < a->n; i++) {
+		const char *x = (const char *)a->item + i * it->item_size, *y = (const char *)b->item + i * it->item_size;
+
+		same = it->sub->name ? !conf_changed(it->sub, x, y) : !memcmp(x, y, it->item_size);
+	}
+	return same;
+}
+
+const char *conf_changed(const struct conf_item *schema, const void *was, const void *is)
+{
+	for (; schema->name; schema++) {
+		const void *a = (const char *)was + schema->offset, *b = (const char *)is + schema->offset;
+		int same = schema->type == CONF_RECORD ? !conf_changed(schema->sub, a, b)
+			: schema->type == CONF_LIST ? list_same(schema, a, b) : !memcmp(a, b, schema->size);
+
+		if (!same && !schema->live)
+			return schema->name;
+	}
+	return NULL;
+}
+
 /* --- the same table for people --- */
 
 static void example_items(const struct conf_item *it, int indent, FILE *out)

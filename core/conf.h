@@ -53,6 +53,8 @@ enum err conf_read(const char *file, const char *dir, const struct conf_item *sc
 enum err conf_parse(const char *text, const char *name, const char *dir, const struct conf_item *schema, void *record,
 	struct why *w) MUST_CHECK;
 void conf_free(const struct conf_item *schema, void *record);
+/* The name of the first item that differs and needs a restart, or NULL. */
+const char *conf_changed(const struct conf_item *schema, const void *was, const void *is);
 
 /* A complete commented example with every item, its default, range and help. */
 void conf_example(const struct conf_item *schema, const char *title, FILE *out);

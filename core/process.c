@@ -86,7 +86,8 @@ static void man(const struct role *r)
 	conf_man(r->schema, stdout);
 	man_metrics(r);
 	man_files(r);
-	printf(".SH SIGNALS\nSIGTERM and SIGINT end it in good order; SIGHUP has the items read again that say so.\n"
+	printf(".SH SIGNALS\nSIGTERM and SIGINT end it in good order. SIGHUP reads usher.yaml and peers/ again: the items that say so, and all of\n"
+		"peers/; what does not read changes nothing, and the log says why, as it names an item that has changed and needs a restart.\n"
 		".SH EXIT STATUS\n0 after SIGTERM, 1 when it cannot start (one sentence on standard error), 2 for wrong usage.\n"
 		".SH EXAMPLES\n.nf\nusher\\-%s \\-\\-example\\-config > example.yaml\nusher\\-%s \\-\\-check\\-config DIR\nusher run DIR\n.fi\n"
 		".SH SEE ALSO\n.BR usher (1),\n.BR usher.yaml (5)\n", r->name, r->name);
@@ -136,40 +137,58 @@ static void in_dir(const struct process *p, const char *name, char path[FILE_ROO
 	snprintf(path, FILE_ROOM, "%s/%s", p->dir, name);
 }
 
+static enum err config_read(const struct process *p, void *conf, enum log_level *level, struct why *w)
+{
+	const struct common *c = conf;
+	char path[FILE_ROOM];
+	enum err e;
+
+	in_dir(p, "usher.yaml", path);
+	e = conf_read(path, p->dir, p->of->schema, conf, w);
+	if (!e && p->of->check)
+		e = p->of->check(conf, w);
+	if (e)
+		return e;
+	if (strcmp(c->role, p->role) || (*p->id && strcmp(c->id, p->id)))
+		return fail(w, ERR_CONFLICT, "%s: it is of %s %s, this is usher-%s %s", path, c->role, c->id, p->role, p->id);
+	if (log_level_read(p->log ? p->log : c->log, level))
+		return fail(w, ERR_RANGE, "log level `%s` is none of error, warn, info, debug", p->log ? p->log : c->log);
+	return OK;
+}
+
 /* SIGHUP: the live items of the config, and peers/. A folder that does not read changes nothing. */
 static void reload(void *arg)
 {
 	struct process *p = arg;
-	char path[FILE_ROOM];
 	enum log_level level;
 	struct why w = { "" };
-	struct common *c = calloc(1, p->of->conf_size);
-	enum err e = c ? OK : ERR_NOMEM;
+	void *c = calloc(1, p->of->conf_size);
+	enum err e = c ? config_read(p, c, &level, &w) : ERR_NOMEM;
+	const char *waits = e ? NULL : conf_changed(p->of->schema, p->as_read, c);
 
-	in_dir(p, "usher.yaml", path);
-	if (!e)
-		e = conf_read(path, p->dir, p->of->schema, c, &w);
-	if (!e && log_level_read(p->log ? p->log : c->log, &level))
-		e = fail(&w, ERR_RANGE, "log level `%s` is none of error, warn, info, debug", c->log);
 	if (!e)
 		e = peers_reload(p->peers, p->dir, &w);
-	if (!e)
+	if (e) {
+		log_hop(LOG_ERROR, "reload", "why=\"%s; nothing was changed\"", w.text[0] ? w.text : err_text(e));
+	} else {
 		log_level_set(level);
+		e = p->of->reload ? p->of->reload(p) : OK;
+		if (e)
+			log_hop(LOG_ERROR, "reload", "why=\"not all of peers/ could be taken over: %s; try again\"", err_text(e));
+		log_hop(LOG_INFO, "reload", "peers=%zu", peers_count(p->peers));
+		if (waits)
+			log_hop(LOG_WARN, "reload", "item=%s why=\"it has changed, and needs a restart\"", waits);
+	}
 	if (c)
 		conf_free(p->of->schema, c);
 	free(c);
-	if (e)
-		log_hop(LOG_ERROR, "reload", "why=\"%s; nothing was changed\"", w.text[0] ? w.text : err_text(e));
-	else
-		log_hop(LOG_INFO, "reload", "peers=%zu", peers_count(p->peers));
 }
 
 /* --- opening, in the order in which things need each other --- */
 
 static enum err open_config(struct process *p, const struct role *r, const struct options *o, struct why *w)
 {
-	char path[FILE_ROOM], who[ROLE_MAX + ID_MAX + 2];
-	struct common *c;
+	char who[ROLE_MAX + ID_MAX + 2];
 	enum log_level level;
 	enum err e = text_copy(p->dir, sizeof(p->dir), o->dir);
 
@@ -177,20 +196,14 @@ static enum err open_config(struct process *p, const struct role *r, const struc
 	p->of = r;
 	p->log = o->log;
 	p->conf = calloc(1, r->conf_size);
-	if (e || !p->conf)
+	p->as_read = calloc(1, r->conf_size);
+	if (e || !p->conf || !p->as_read)
 		return e ? e : ERR_NOMEM;
-	in_dir(p, "usher.yaml", path);
-	e = conf_read(path, p->dir, r->schema, p->conf, w);
-	if (!e && r->check)
-		e = r->check(p->conf, w);
+	e = config_read(p, p->conf, &level, w);
 	if (e)
 		return e;
-	c = p->conf;
-	if (strcmp(c->role, r->name))
-		return fail(w, ERR_CONFLICT, "%s: role is `%s`, this is usher-%s", path, c->role, r->name);
-	if (log_level_read(o->log ? o->log : c->log, &level))
-		return fail(w, ERR_RANGE, "log level `%s` is none of error, warn, info, debug", o->log ? o->log : c->log);
-	snprintf(p->id, sizeof(p->id), "%s", c->id);
+	memcpy(p->as_read, p->conf, r->conf_size); /* its lists are the record's */
+	snprintf(p->id, sizeof(p->id), "%s", ((const struct common *)p->conf)->id);
 	snprintf(who, sizeof(who), "%s %s", r->name, p->id);
 	log_open(who, level);
 	return peers_read(p->dir, &p->peers, w);
@@ -323,6 +336,7 @@ static void close_all(struct process *p, const struct role *r)
 	if (p->conf)
 		conf_free(r->schema, p->conf);
 	free(p->conf);
+	free(p->as_read);
 }
 
 static void say_ready(void)

@@ -32,7 +32,7 @@ struct process {
 	struct kek *kek;
 	X509 *sign_cert, *sign_issuer; /* NULL if the role does not sign */
 	EVP_PKEY *sign_key;
-	void *conf;                   /* the role's config record */
+	void *conf, *as_read;         /* the role's config record, which start() may complete; what stood in the file */
 	void *own;                    /* what start() made */
 	const struct role *of;
 	const char *log;              /* --log, which counts over the config's item; or NULL */
@@ -56,6 +56,7 @@ struct role {
 	enum err (*status)(struct tx *tx, json_t *into, void *process);
 	int signs;                    /* 1: sign.key and sign.pem are needed */
 	enum err (*start)(struct process *p, struct why *w);
+	enum err (*reload)(struct process *p); /* peers/ was read again at SIGHUP; may be NULL */
 	void (*stop)(struct process *p);
 };
 

@@ -278,6 +278,11 @@ enum err gsup_dial(struct loop *loop, struct tls *tls, const struct gsup_client 
 	return OK;
 }
 
+const char *gsup_address(const struct gsup_link *l)
+{
+	return l->address;
+}
+
 void gsup_hang_up(struct gsup_link *l)
 {
 	if (!l)

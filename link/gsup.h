@@ -26,7 +26,8 @@ struct gsup_client {
 	void *arg;
 };
 enum err gsup_dial(struct loop *l, struct tls *tls, const struct gsup_client *c, struct gsup_link **out) MUST_CHECK;
-void gsup_hang_up(struct gsup_link *l); /* a client's; NULL is fine */
+const char *gsup_address(const struct gsup_link *l); /* that a client dials */
+void gsup_hang_up(struct gsup_link *l); /* a client's; NULL is fine; its owner does not hear down */
 
 struct gsup_listener {
 	const char *name, *address;       /* as for loop_socket */

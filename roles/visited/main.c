@@ -43,6 +43,12 @@ static enum err start(struct process *p, struct why *w)
 	return e ? e : cell_serve(v, w);
 }
 
+/* SIGHUP: the roaming agreements, which are peers/. */
+static enum err reload(struct process *p)
+{
+	return router_agree(p->own);
+}
+
 static void stop(struct process *p)
 {
 	struct visited *v = p->own;
@@ -62,6 +68,7 @@ static const struct role visited = {
 	.metrics = metrics,
 	.kinds = kinds,
 	.start = start,
+	.reload = reload,
 	.stop = stop,
 };
 

@@ -270,25 +270,55 @@ static void late(const struct question *q, const char *id, void *arg)
 		refuse(q->from, &g, CAUSE_NETWORK_FAILURE);
 }
 
-enum err router_open(struct visited *v)
+static int agreed(const struct visited *v, const struct gsup_link *l)
 {
-	size_t n = peers_count(v->process->peers);
-	const struct visitors_conf vc = { v->process->loop, ((const struct conf *)v->process->conf)->visitors, late, v };
-	enum err e = visitors_open(&vc, &v->visitors);
+	const struct peer *p = peers_find(v->process->peers, gsup_party(l)->role, gsup_party(l)->id);
+
+	return p && !strcmp(p->gsup, gsup_address(l));
+}
+
+static enum err dial(struct visited *v, const struct peer *p)
+{
+	const struct gsup_client c = { p->gsup, p->party.role, p->party.id, v->process->id, { NULL, message, down }, v };
+	enum err e = gsup_dial(v->process->loop, v->process->tls, &c, v->link + v->links);
+
+	v->links += !e;
+	return e;
+}
+
+enum err router_agree(struct visited *v)
+{
+	size_t n = peers_count(v->process->peers), kept = 0, gone = n + v->links, end = gone;
+	struct gsup_link **link = calloc(end + 1, sizeof(*link));
+	enum err e = link ? OK : ERR_NOMEM;
 
 	if (e)
 		return e;
-	v->link = calloc(n ? n : 1, sizeof(*v->link));
-	if (!v->link)
-		return ERR_NOMEM;
+	for (size_t i = 0; i < v->links; i++)
+		link[agreed(v, v->link[i]) ? kept++ : --gone] = v->link[i];
+	free(v->link);
+	v->link = link;
+	v->links = kept;
+	for (; gone < end; gone++) {
+		log_hop(LOG_INFO, "router", "peer=%s/%s at=%s why=\"no agreement names it any more\"", gsup_party(link[gone])->role,
+			gsup_party(link[gone])->id, gsup_address(link[gone]));
+		visitors_home_down(v->visitors, link[gone]);
+		gsup_hang_up(link[gone]);
+	}
 	for (size_t i = 0; i < n && !e; i++) {
 		const struct peer *p = peers_at(v->process->peers, i);
-		struct gsup_client c = { p->gsup, p->party.role, p->party.id, v->process->id, { NULL, message, down }, v };
 
-		e = *p->gsup ? gsup_dial(v->process->loop, v->process->tls, &c, v->link + v->links) : OK;
-		v->links += !e && *p->gsup;
+		e = *p->gsup && !link_of(v, p) ? dial(v, p) : OK;
 	}
 	return e;
+}
+
+enum err router_open(struct visited *v)
+{
+	const struct visitors_conf vc = { v->process->loop, ((const struct conf *)v->process->conf)->visitors, late, v };
+	enum err e = visitors_open(&vc, &v->visitors);
+
+	return e ? e : router_agree(v);
 }
 
 void router_close(struct visited *v)

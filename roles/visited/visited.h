@@ -138,6 +138,9 @@ void visitors_home_down(struct visitors *t, const struct gsup_link *home); /* it
 
 /* router.c: GSUP by range */
 enum err router_open(struct visited *v) MUST_CHECK;
+/* The agreements are peers/ as it was read last: new peers are dialled, links that none names any more are closed, and who waits for an
+ * answer there hears cause 17. Ranges and gateways count for the next message and connection. */
+enum err router_agree(struct visited *v) MUST_CHECK;
 void router_close(struct visited *v);
 /* Sends an embedded link's message to the peer whose range it is; answered locally with cause 11 (no agreement) or 17 (peer down). */
 void router_say(struct ms *m, const struct gsup *g);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""R15 P4: usher-visited between parties that lie: answers nobody asked for, other operators' subscribers, silence, floods, impostors, moves."""
-import base64, os, socket, subprocess, sys, time
+"""R15 P4: usher-visited between parties that lie: answers nobody asked for, other operators' subscribers, silence, floods, impostors, moves;
+and agreements that change while it runs."""
+import base64, os, re, signal, socket, subprocess, sys, time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
 from usher import World, BUILD
 from roaming import *
@@ -377,6 +378,82 @@ def map_full(port, home):
     two.close()
 
 
+def agreements(w, port, cell, user, home, other):
+    """SIGHUP: what peers/ says now counts, and nobody else notices."""
+    log = lambda: open(w.path("vis/run/log")).read()
+    file = lambda n: w.path(f"vis/peers/registration_901-7{n}.yaml")
+
+    def again(expect=" reload peers="):
+        said = log().count(expect)
+        os.kill(w.pids("vis")[0], signal.SIGHUP)
+        w.wait(expect, lambda: log().count(expect) > said)
+
+    def gateway(token):
+        s = socket.create_connection(("127.0.0.1", user), 5)
+        s.sendall(f"CONNECT 127.0.0.1:9 HTTP/1.1\r\nProxy-Authorization: Bearer {base64.urlsafe_b64encode(token).decode().rstrip('=')}\r\n\r\n".encode())
+        said = b"".join(iter(lambda: s.recv(4096), b""))
+        s.close()
+        return said.decode()
+
+    sgsn, phone = SgsnEnd(port, "SGSN-7"), Phone(cell, "901700000000004")
+    token = attach(phone, home)
+    was = open(file(1)).read()
+    # one agreement ends while a question is open there: its link too, and the question is answered with cause 17; from then on it is 11
+    sgsn.say(message(SAI, OTHER, CN))
+    eq(other.gsup(), message(SAI, OTHER, CN))
+    os.unlink(file(1))
+    again()
+    eq(sgsn.gsup(), message(SAI + ERR, OTHER, cause(17) + CN))
+    assert other.ended(), "the link stands"
+    sgsn.say(message(SAI, OTHER, CN))
+    eq(sgsn.gsup(), message(SAI + ERR, OTHER, cause(11) + CN))
+    # it is back, at another address: that one is dialled
+    moved = Home(w.path("reg2"))
+    with open(file(1), "w") as f:
+        f.write(re.sub(r"gsup: .*", f"gsup: 127.0.0.1:{moved.port}", was))
+    again()
+    other = moved.accept()
+    sgsn.say(message(SAI, OTHER, CN))
+    eq(other.gsup(), message(SAI, OTHER, CN))
+    other.say(message(SAI + ERR, OTHER, cause(8)))
+    eq(sgsn.gsup(), message(SAI + ERR, OTHER, cause(8) + CN))
+    # the other operator has a gateway now: it counts for the next connection
+    assert "no access gateway is known" in gateway(token)
+    good = open(file(0)).read()
+    with open(file(0), "w") as f:
+        f.write(re.sub(r"access: .*\n", "", good) + "access: 127.0.0.1:9\n")
+    again()
+    assert "the access gateway does not answer" in gateway(token)
+    # what does not read changes nothing, and the log says what it is; an item that needs a restart is named
+    for text, why in ((good + "ranges: [1]\n", "registration_901-70.yaml:"), (re.sub("901-70", "901-71", good), "stands in another file too")):
+        with open(file(0), "w") as f:
+            f.write(text)
+        again("nothing was changed")
+        assert why in log()[log().rindex(" reload why="):], log()[-500:]
+    with open(file(0), "w") as f:
+        f.write(good)
+    with open(w.path("vis/usher.yaml")) as f:
+        yaml = f.read()
+    for text, why in ((yaml + "lac: 0\n", "usher.yaml:"), (yaml.replace("001-01", "001-05"), "it is of visited 001-05, this is usher-visited 001-01")):
+        with open(w.path("vis/usher.yaml"), "w") as f:
+            f.write(text)
+        again("nothing was changed")
+        assert why in log()[log().rindex(" reload why="):], log()[-500:]
+    with open(w.path("vis/usher.yaml"), "w") as f:
+        f.write(yaml + "rac: 7\nlog: debug\n")
+    again(" reload item=rac why=")
+    with open(w.path("vis/usher.yaml"), "w") as f:
+        f.write(yaml)
+    sgsn.say(message(SAI, OTHER, CN))
+    eq(other.gsup(), message(SAI, OTHER, CN))
+    # the other operator's link was the same all the time, and who was attached is
+    eq(phone.token("prov.usher"), token)
+    phone.send(b"\x08\x05\x09")
+    eq(home.gsup(), message(PURGE, phone.imsi, CN))
+    home.say(message(PURGE + RES, phone.imsi))
+    sgsn.close()
+
+
 def addresses(w):
     """Plain GSUP leaves the loopback only if it is said that the wire is protected."""
     program = os.path.join(BUILD, "roles/visited/usher-visited")
@@ -428,6 +505,7 @@ with World() as w:
     flood(cell, user, home)
     too_many_questions(port, home)
     map_full(port, home)
+    agreements(w, port, cell, user, home, other)
     for s in mute:
         s.settimeout(25)
         while s.recv(100):
