@@ -255,16 +255,16 @@ enum err auc_vectors(struct auc *a, const struct auc_identity *x, enum auc_use u
 }
 
 enum err auc_resync(struct auc *a, const struct auc_identity *x, const uint8_t rand[16], const uint8_t auts[14], int64_t now,
-	int64_t *offset, int64_t *since)
+	struct auc_resynced *out)
 {
 	uint64_t id = packed(x->id), sqn = 0;
 	struct known *k = known_of(a, id);
-	int64_t base = base_of(a, now), t;
-	enum err e = rand_read(a, id, rand, &t);
+	int64_t base = base_of(a, now), given, t;
+	enum err e = rand_read(a, id, rand, &given);
 
 	if (e)
 		return e;
-	if (t <= x->since)
+	if (given <= x->since)
 		return ERR_EXPIRED;
 	e = key_set(a, x);
 	if (!e)
@@ -274,7 +274,6 @@ enum err auc_resync(struct auc *a, const struct auc_identity *x, const uint8_t r
 	if (!auc_bucket(&k->resyncs, base, AUC_RESYNC_S, AUC_RESYNCS * AUC_RESYNC_S))
 		return ERR_LIMIT;
 	t = base > k->last ? base : k->last + 1;
-	*offset = (int64_t)(sqn >> 5) + 1 - t;
-	*since = t - 1;
+	*out = (struct auc_resynced){ .offset = (int64_t)(sqn >> 5) + 1 - t, .since = t - 1, .given = given };
 	return OK;
 }

@@ -38,13 +38,16 @@ struct auc_identity {
 int64_t auc_offset_new(int64_t now);
 /* *n vectors, or fewer: at least one, else ERR_AGAIN: save auc_wanted() first; ERR_LIMIT: it has had too many. */
 enum err auc_vectors(struct auc *a, const struct auc_identity *x, enum auc_use use, int64_t now, struct vector *v, int *n) MUST_CHECK;
+/* A resynchronisation: offset and since are what the caller saves, with an audit entry, before the next vector; given: T of its RAND. */
+struct auc_resynced {
+	int64_t offset, since, given;
+};
 /*
- * A resynchronisation: *offset and *since are what the caller saves, with an audit entry, before the next vector; SEQ goes either
- * way. ERR_MISSING: rand is none that we gave this identity; ERR_EXPIRED: one from before its last resynchronisation (a replay);
- * ERR_AUTH: MAC-S is wrong; ERR_LIMIT: too many.
+ * SEQ goes either way. ERR_MISSING: rand is none that we gave this identity; ERR_EXPIRED: one from before its last
+ * resynchronisation (a replay); ERR_AUTH: MAC-S is wrong; ERR_LIMIT: too many.
  */
 enum err auc_resync(struct auc *a, const struct auc_identity *x, const uint8_t rand[16], const uint8_t auts[14], int64_t now,
-	int64_t *offset, int64_t *since) MUST_CHECK;
+	struct auc_resynced *out) MUST_CHECK;
 
 /* A token bucket as one number (GCRA): *full is when it will be full again. 1: taken. Units are the caller's. */
 int auc_bucket(int64_t *full, int64_t now, int64_t step, int64_t burst);

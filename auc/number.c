@@ -213,10 +213,13 @@ enum err number_key(struct tx *tx, const struct numbers *n, const char *id, cons
 		B_INT("offset", auc_offset_new(clock_now())), B_TEXT("id", id)));
 }
 
-enum err number_offset(struct tx *tx, const struct numbers *n, const char *id, int64_t offset, int64_t since)
+enum err number_resynced(struct tx *tx, const struct numbers *n, const char *id, const struct auc_resynced *r)
 {
+	enum err e;
+
 	changed(n, id);
-	return tx_do(tx, n->sql.offset, WITH(B_INT("offset", offset), B_INT("since", since), B_TEXT("id", id)));
+	e = tx_do(tx, n->sql.offset, WITH(B_INT("offset", r->offset), B_INT("since", r->since), B_INT("given", r->given), B_TEXT("id", id)));
+	return e || tx_changes(tx) ? e : ERR_EXPIRED;
 }
 
 enum err number_take(struct tx *tx, const struct numbers *n, const char *equipment, const struct secret *k, const struct secret *opc,

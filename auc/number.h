@@ -88,8 +88,9 @@ enum err number_key(struct tx *tx, const struct numbers *n, const char *id, cons
 /* The network plmn no longer holds the number: the debt is paid, and what waited for it (event let-go) happens. */
 enum err number_let_go(struct tx *tx, const struct numbers *n, const char *id, const char *plmn) MUST_CHECK;
 
-/* What a resynchronisation found (auc_resync). */
-enum err number_offset(struct tx *tx, const struct numbers *n, const char *id, int64_t offset, int64_t since) MUST_CHECK;
+struct auc_resynced;
+/* What auc_resync found. ERR_EXPIRED: another one has been saved since its RAND was given, and counts. */
+enum err number_resynced(struct tx *tx, const struct numbers *n, const char *id, const struct auc_resynced *r) MUST_CHECK;
 /* Time's event for a number is an errand {kind, number, "waiting"}: at (seconds since 1970) replaces one that waits. */
 enum err number_later(struct tx *tx, const char *errand, const char *id, int64_t at) MUST_CHECK;
 /* What that errand does when it is due: the event, if the number's state has it by then. The errand ends. */
@@ -120,7 +121,7 @@ enum err pool_tell(struct tx *tx, const struct numbers *n, json_t *into) MUST_CH
 		" ORDER BY " t " LIMIT :most", \
 	.rate = "SELECT COUNT(*), (SELECT COALESCE(MIN(issued_at), 0) FROM " t " WHERE issued_at > 0) FROM " t " WHERE issued_at > :since", \
 	.who = "SELECT state, visited, equipment, auc_offset, auc_since, k, opc FROM " t " WHERE " t " = :id", \
-	.offset = "UPDATE " t " SET auc_offset = :offset, auc_since = :since WHERE " t " = :id", \
+	.offset = "UPDATE " t " SET auc_offset = :offset, auc_since = :since WHERE " t " = :id AND auc_since < :given", \
 	.location = "UPDATE " t " SET visited = :visited, attached_at = :now, cancel = CASE WHEN visited NOT IN ('', :visited) THEN visited" \
 		" WHEN cancel = :visited THEN '' ELSE cancel END WHERE " t " = :id", \
 	.cancels = "SELECT " t ", cancel, visited FROM " t " WHERE cancel <> '' AND " t " > :after ORDER BY " t " LIMIT :most", \

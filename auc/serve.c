@@ -39,7 +39,8 @@ struct vectors_call {
 	struct gsup in;
 	char state[NUMBER_STATE], visited[PLMN_TEXT], equipment[EQUIPMENT_MAX];
 	struct auc_identity who;
-	int64_t offset, since, mark;
+	struct auc_resynced resynced;
+	int64_t mark;
 	int again; /* the mark was renewed for it */
 	uint64_t seen;  /* changes of numbers, when it was read */
 	enum err found;
@@ -250,7 +251,11 @@ static enum err offset_write(struct tx *tx, void *arg)
 
 	if (e || !allowed(c, &cause))
 		return e;
-	e = number_offset(tx, n, c->in.imsi, c->offset, c->since);
+	e = number_resynced(tx, n, c->in.imsi, &c->resynced);
+	if (e == ERR_EXPIRED) /* another one was saved since: who_read has its offset */
+		return OK;
+	c->who.offset = c->resynced.offset;
+	c->who.since = c->resynced.since;
 	return e ? e : tx_audit(tx, "vectors", ABOUT({ n->kind, c->in.imsi }, { "equipment", c->equipment }),
 		"resynchronised the sequence number of %s, asked by network %s", c->in.imsi, c->plmn);
 }
@@ -260,8 +265,6 @@ static void offset_written(void *arg, enum err e)
 	struct vectors_call *c = arg;
 	uint8_t cause;
 
-	c->who.offset = c->offset;
-	c->who.since = c->since;
 	if (e || !allowed(c, &cause))
 		refuse(c, e ? CAUSE_NETWORK_FAILURE : cause);
 	else
@@ -270,7 +273,7 @@ static void offset_written(void *arg, enum err e)
 
 static void resync(struct vectors_call *c)
 {
-	enum err e = auc_resync(c->server->auc, &c->who, c->in.rand, c->in.auts, clock_now(), &c->offset, &c->since);
+	enum err e = auc_resync(c->server->auc, &c->who, c->in.rand, c->in.auts, clock_now(), &c->resynced);
 
 	log_hop(LOG_INFO, "vectors", "id=%s peer=%s act=resync result=%s", c->in.imsi, c->plmn, err_name(e));
 	if (e)

@@ -30,7 +30,8 @@ struct discover_call {
 	struct digest d;
 	struct auc_identity who;
 	char state[16], visited[16], certificate[65];
-	int64_t attached_at, offset, since;
+	int64_t attached_at;
+	struct auc_resynced resynced;
 	struct discover_answer answer;
 	int routed;
 	enum err found;
@@ -244,8 +245,12 @@ static int response_right(struct discover_call *c, struct open_nonce *o)
 static enum err offset_write(struct tx *tx, void *arg)
 {
 	struct discover_call *c = arg;
-	enum err e = number_offset(tx, &pimsis, c->d.username, c->offset, c->since);
+	enum err e = number_resynced(tx, &pimsis, c->d.username, &c->resynced);
 
+	if (e == ERR_EXPIRED) /* another one was saved since, and counts */
+		return who_read(tx, c);
+	c->who.offset = c->resynced.offset;
+	c->who.since = c->resynced.since;
 	return e ? e : tx_audit(tx, "discover", ABOUT({ "pimsi", c->d.username }, { "equipment", c->answer.equipment }),
 		"resynchronised the sequence number of %s", c->d.username);
 }
@@ -254,8 +259,6 @@ static void offset_written(void *arg, enum err e)
 {
 	struct discover_call *c = arg;
 
-	c->who.offset = c->offset;
-	c->who.since = c->since;
 	if (e) {
 		ask_refuse(c->ask, ERR_UNAVAILABLE, "ask again");
 		call_end(c);
@@ -276,7 +279,7 @@ static void resync(struct discover_call *c, struct open_nonce *o)
 	if (!e && (n != sizeof(auts) || !ours || strcmp(o->nonce, c->d.nonce)))
 		e = ERR_AUTH;
 	if (!e)
-		e = auc_resync(auc_serve_auc(r->vectors), &c->who, o->rand, auts, clock_now(), &c->offset, &c->since);
+		e = auc_resync(auc_serve_auc(r->vectors), &c->who, o->rand, auts, clock_now(), &c->resynced);
 	if (ours)
 		secret_wipe(o, sizeof(*o));
 	if (!e) {
