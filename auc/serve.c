@@ -15,7 +15,7 @@
 #include "core/log.h"
 #include "proto/gmm.h"
 
-enum { RENEW_MS = 20000, PEERS = 1024, OWED = 256 };
+enum { RENEW_MS = 5000, PEERS = 1024, OWED = 256 };
 
 /* What one network may still ask for; microseconds of clock_mono_us. */
 struct budget {
@@ -469,7 +469,7 @@ static void owed_send(void *arg, enum err e)
 
 		memcpy(cancel.imsi, o->row[i].id, sizeof(cancel.imsi));
 		if (!l || gsup_send(l, &cancel))
-			log_hop(LOG_WARN, "vectors", "id=%s peer=%s act=cancel why=\"no link: it is sent when the link is up\"", o->row[i].id, o->row[i].plmn);
+			log_hop(LOG_DEBUG, "vectors", "id=%s peer=%s act=cancel why=\"no link\"", o->row[i].id, o->row[i].plmn);
 	}
 	if (!e && o->n == OWED) { /* the next ones */
 		memcpy(o->after, o->row[OWED - 1].id, sizeof(o->after));
@@ -494,7 +494,7 @@ static void owed_pay(struct auc_server *s)
 	store_run(s->conf.process->store, owed_read, o, owed_send);
 }
 
-/* The mark, and what may have been lost beyond a link of ours that is up: the visited operator's own access may be down. */
+/* The mark, and what a network still owes an answer to: its link may have been down, or what is behind it. */
 static void renew_timer(void *arg)
 {
 	auc_serve_renew(arg);
@@ -567,12 +567,6 @@ static void message(struct gsup_link *l, const struct gsup *m, void *arg)
 		call_end(c);
 }
 
-static void up(struct gsup_link *l, void *arg)
-{
-	(void)l;
-	owed_pay(arg);
-}
-
 static int may(const struct party *p, void *arg)
 {
 	return !strcmp(p->role, "visited") && peers_find(((struct auc_server *)arg)->conf.process->peers, p->role, p->id) != NULL;
@@ -603,7 +597,7 @@ enum err auc_serve_open(const struct auc_serve *conf, struct auc_server **out, s
 	s->renew = timer_every(p->loop, RENEW_MS, renew_timer, s);
 	store_on_commit(p->store, committed, s);
 	return gsup_listen(p->loop, &(struct gsup_listener){ .name = "gsup", .address = conf->address, .tls = p->tls, .may = may,
-		.events = { .up = up, .message = message }, .arg = s }, &s->gsup, w);
+		.events = { .message = message }, .arg = s }, &s->gsup, w);
 }
 
 void auc_serve_close(struct auc_server *s)
