@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef USHER_TESTS_UNIT_EQUIPMENT_WORLD_H
 #define USHER_TESTS_UNIT_EQUIPMENT_WORLD_H
-/* A tre, and everybody who signs for it: each give_...() makes the right object for where the tre stands, and gives it to its door. */
+/* A tre, and everybody who signs for it: each make_...() makes the right object for where the tre stands, give_...() gives it to its door, too. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -33,8 +33,9 @@ struct world {
 	struct receipt r;
 	struct profile p;
 	int64_t discover_until, challenge_until, trigger_until, package_until;
-	uint8_t discover[8192], challenge[8192], answer[8192], package[16384], order[8192], nonce[16], receipt[8192];
-	size_t discover_n, challenge_n, answer_n, package_n, order_n, receipt_n;
+	uint8_t nonce[16], order[8192], discover[8192], challenge[8192], answer[8192], trigger[8192], profile[8192], package[16384], ocsp[8192], receipt[8192],
+		ack[8192];
+	size_t order_n, discover_n, challenge_n, answer_n, trigger_n, profile_n, package_n, ocsp_n, receipt_n, ack_n;
 	int64_t serial;
 	struct why why;
 };
@@ -78,11 +79,10 @@ static inline void world_certify(struct world *w, enum tre_key which, enum cert_
 	OPENSSL_free(der);
 }
 
-static inline enum err give_order(struct world *w, const char *pimsi)
+static inline void make_order(struct world *w, const char *pimsi)
 {
 	struct order o = { .algorithm = 1 };
 	uint8_t content[128], *sealed = NULL;
-	char got[DIGITS_MAX];
 	size_t n = 0, len = 0;
 
 	strcpy(o.equipment, "acme:000017");
@@ -96,6 +96,13 @@ static inline enum err give_order(struct world *w, const char *pimsi)
 	memcpy(o.keys.p, sealed, o.keys.n = len);
 	OPENSSL_free(sealed);
 	sign(OBJECT_ORDER, &o, &w->registration, w->order, &w->order_n);
+}
+
+static inline enum err give_order(struct world *w, const char *pimsi)
+{
+	char got[DIGITS_MAX];
+
+	make_order(w, pimsi);
 	return tre_load_order(w->t, BYTES(w->order, w->order_n), got, &w->why);
 }
 
@@ -262,11 +269,9 @@ static inline enum err give_discover(struct world *w)
 	return route_signed(w);
 }
 
-static inline enum err give_challenge(struct world *w)
+static inline void make_challenge(struct world *w)
 {
 	struct challenge *c = &w->c;
-	uint8_t *der = NULL;
-	enum err e;
 
 	memset(c, 0, sizeof(*c));
 	strcpy(c->dlusim, "dlusim.example");
@@ -274,6 +279,14 @@ static inline enum err give_challenge(struct world *w)
 	assert_int_equal(hashed(w->discover, w->discover_n, c->discover), OK);
 	c->expiry = w->challenge_until ? w->challenge_until : w->now + 300;
 	sign(OBJECT_CHALLENGE, c, &w->dlusim, w->challenge, &w->challenge_n);
+}
+
+static inline enum err give_challenge(struct world *w)
+{
+	uint8_t *der = NULL;
+	enum err e;
+
+	make_challenge(w);
 	e = tre_answer(w->t, BYTES(w->challenge, w->challenge_n), &der, &w->answer_n, &w->why);
 	if (!e) {
 		memcpy(w->answer, der, w->answer_n);
@@ -283,11 +296,9 @@ static inline enum err give_challenge(struct world *w)
 	return e;
 }
 
-static inline enum err give_trigger(struct world *w)
+static inline void make_trigger(struct world *w)
 {
-	struct trigger *g = &w->g, out;
-	uint8_t der[8192];
-	size_t n;
+	struct trigger *g = &w->g;
 
 	memset(g, 0, sizeof(*g));
 	strcpy(g->dlusim, "dlusim.example");
@@ -297,8 +308,15 @@ static inline enum err give_trigger(struct world *w)
 	strcpy(g->dm, "dm.example");
 	strcpy(g->dm_address, "127.0.0.1:3");
 	g->expiry = w->trigger_until ? w->trigger_until : w->now + 30 * DAY;
-	sign(OBJECT_TRIGGER, g, &w->dlusim, der, &n);
-	return tre_take_trigger(w->t, BYTES(der, n), &out, &w->why);
+	sign(OBJECT_TRIGGER, g, &w->dlusim, w->trigger, &w->trigger_n);
+}
+
+static inline enum err give_trigger(struct world *w)
+{
+	struct trigger out;
+
+	make_trigger(w);
+	return tre_take_trigger(w->t, BYTES(w->trigger, w->trigger_n), &out, &w->why);
 }
 
 static inline void make_profile(struct world *w)
@@ -325,21 +343,24 @@ static inline void make_profile(struct world *w)
 	strcpy(p->minimal.home.item[0], "262-42");
 }
 
-static inline enum err package_signed(struct world *w, const struct signer *by)
+static inline void make_package(struct world *w, const struct signer *by)
 {
 	const uint8_t *at = w->a.one_time.p;
 	EVP_PKEY *to = d2i_PUBKEY(NULL, &at, (long)w->a.one_time.n);
-	uint8_t inner[8192], *der = NULL;
-	size_t n;
+	uint8_t *der = NULL;
 
-	if (!to) { /* no answer was given: to any key */
+	if (!to) /* no answer was given: to any key */
 		to = EVP_EC_gen("P-256");
-	}
-	sign(OBJECT_PROFILE, &w->p, by, inner, &n);
-	assert_int_equal(package_seal(BYTES(inner, n), to, &der, &w->package_n), OK);
+	sign(OBJECT_PROFILE, &w->p, by, w->profile, &w->profile_n);
+	assert_int_equal(package_seal(BYTES(w->profile, w->profile_n), to, &der, &w->package_n), OK);
 	memcpy(w->package, der, w->package_n);
 	OPENSSL_free(der);
 	EVP_PKEY_free(to);
+}
+
+static inline enum err package_signed(struct world *w, const struct signer *by)
+{
+	make_package(w, by);
 	return tre_take_package(w->t, BYTES(w->package, w->package_n), &w->why);
 }
 
@@ -350,7 +371,7 @@ static inline enum err give_package(struct world *w)
 }
 
 /* The attestation provider answers the tre's question at `when`: about each signer as in status. */
-static inline enum err give_ocsp(struct world *w, int64_t when, enum ocsp_state state)
+static inline enum err make_ocsp(struct world *w, int64_t when, enum ocsp_state state)
 {
 	const struct ocsp_status s[] = { { OCSP_GOOD, 0, -1 }, { OCSP_GOOD, 0, -1 }, { state, when - 1, -1 } };
 	struct ocsp_ask q;
@@ -364,30 +385,39 @@ static inline enum err give_ocsp(struct world *w, int64_t when, enum ocsp_state 
 	OPENSSL_free(der);
 	assert_int_equal(ocsp_answer_write(&q, s, w->pki.ocsp, w->pki.ocsp_key, when, 300, &der, &n), OK);
 	ocsp_ask_free(&q);
-	e = tre_ocsp(w->t, BYTES(der, n), &w->why);
+	assert_true(n <= sizeof(w->ocsp));
+	memcpy(w->ocsp, der, w->ocsp_n = n);
 	OPENSSL_free(der);
-	return e;
+	return OK;
 }
 
-static inline enum err give_ack(struct world *w)
+static inline enum err give_ocsp(struct world *w, int64_t when, enum ocsp_state state)
+{
+	enum err e = make_ocsp(w, when, state);
+
+	return e ? e : tre_ocsp(w->t, BYTES(w->ocsp, w->ocsp_n), &w->why);
+}
+
+static inline void make_ack(struct world *w)
 {
 	struct acknowledgement *a = calloc(1, sizeof(*a));
 	uint8_t *der = NULL;
 	size_t n = 0;
-	enum err e = tre_receipt(w->t, &der, &n, &w->why);
 
-	if (!e)
+	if (!tre_receipt(w->t, &der, &n, &w->why))
 		memcpy(w->receipt, der, w->receipt_n = n);
 	OPENSSL_free(der);
 	strcpy(a->dlusim, "dlusim.example");
 	strcpy(a->equipment, "acme:000017");
 	assert_int_equal(hashed(w->receipt, w->receipt_n, a->receipt), OK);
-	der = NULL;
-	assert_int_equal(cms_sign(OBJECT_ACKNOWLEDGEMENT, a, &w->dlusim, &der, &n), OK);
+	sign(OBJECT_ACKNOWLEDGEMENT, a, &w->dlusim, w->ack, &w->ack_n);
 	free(a);
-	e = tre_ack(w->t, BYTES(der, n), &w->why);
-	OPENSSL_free(der);
-	return e;
+}
+
+static inline enum err give_ack(struct world *w)
+{
+	make_ack(w);
+	return tre_ack(w->t, BYTES(w->ack, w->ack_n), &w->why);
 }
 
 static inline void until_triggered(struct world *w)
