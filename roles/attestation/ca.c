@@ -96,9 +96,19 @@ static enum err serial_text(X509 *c, char dst[OCSP_SERIAL_HEX])
 	return n > 0 ? hex_of(BYTES(octets, n), dst, OCSP_SERIAL_HEX) : ERR_CRYPTO;
 }
 
+/* SHA-256 of the public key. */
+static enum err key_text(EVP_PKEY *key, char dst[65])
+{
+	uint8_t hash[32], *der = NULL;
+	int n = i2d_PUBKEY(key, &der), ok = n > 0 && EVP_Digest(der, (size_t)n, hash, NULL, EVP_sha256(), NULL) == 1;
+
+	OPENSSL_free(der);
+	return ok ? hex_of(BYTES_OF(hash), dst, 65) : ERR_CRYPTO;
+}
+
 static enum err row_write(struct tx *tx, X509 *c, enum ca ca, const struct party *who, enum cert_use use, int64_t until)
 {
-	char serial[OCSP_SERIAL_HEX], sha[65];
+	char serial[OCSP_SERIAL_HEX], sha[65], key[65];
 	uint8_t hash[32], *der = NULL;
 	int n = i2d_X509(c, &der);
 	enum err e = n > 0 ? serial_text(c, serial) : ERR_CRYPTO;
@@ -108,11 +118,13 @@ static enum err row_write(struct tx *tx, X509 *c, enum ca ca, const struct party
 	if (!e)
 		e = hex_of(BYTES_OF(hash), sha, sizeof(sha));
 	if (!e)
-		e = tx_do(tx, "INSERT INTO certificate (serial, issuer, role, id, use, sha256, der, issued_at, until, revoked_at, reason)"
-			" VALUES (:serial, :issuer, :role, :id, :use, :sha256, :der, :now, :until, 0, '')",
+		e = key_text(X509_get0_pubkey(c), key);
+	if (!e)
+		e = tx_do(tx, "INSERT INTO certificate (serial, issuer, role, id, use, sha256, der, issued_at, until, revoked_at, reason, key)"
+			" VALUES (:serial, :issuer, :role, :id, :use, :sha256, :der, :now, :until, 0, '', :key)",
 			WITH(B_TEXT("serial", serial), B_TEXT("issuer", ca_words[ca]), B_TEXT("role", who->role), B_TEXT("id", who->id),
 				B_TEXT("use", use_words[use]), B_TEXT("sha256", sha), B_BLOB("der", BYTES(der, n)), B_INT("now", clock_now()),
-				B_INT("until", until)));
+				B_INT("until", until), B_TEXT("key", key)));
 	if (!e)
 		e = tx_audit(tx, "ca", ABOUT({ "certificate", sha }, { !strcmp(who->role, "equipment") ? "equipment" : "party", who->id }),
 			"issued a %s certificate to %s %s, serial %s", use_words[use], who->role, who->id, serial);
@@ -154,6 +166,22 @@ static enum err asker_look(struct tx *tx, struct ca_issue *i)
 		i->who.role, i->who.id) : e;
 }
 
+/* A key has one holder and one use; with two, what it signs proves neither. Two makers of the same key have no good random numbers. */
+static enum err key_look(struct tx *tx, struct ca_issue *i)
+{
+	const struct row *r;
+	char key[65];
+	enum err e = key_text(i->key, key);
+
+	if (!e)
+		e = tx_get(tx, "SELECT role, id, use FROM certificate WHERE key = :key AND key <> '' AND NOT (role = :role AND id = :id AND use = :use) LIMIT 1",
+			WITH(B_TEXT("key", key), B_TEXT("role", i->who.role), B_TEXT("id", i->who.id), B_TEXT("use", use_words[i->use])), &r);
+	if (e)
+		return e == ERR_MISSING ? OK : e;
+	return fail(&i->why, ERR_CONFLICT, "the key in the request of %s %s (%s) is certified for %s %s (%s); make a new one", i->who.role, i->who.id,
+		use_words[i->use], row_text(r, 0), row_text(r, 1), row_text(r, 2));
+}
+
 enum err ca_issue(struct tx *tx, void *arg)
 {
 	struct ca_issue *i = arg;
@@ -167,6 +195,8 @@ enum err ca_issue(struct tx *tx, void *arg)
 		e = i->use == CERT_TLS ? invite_spend(tx, i) : invite_look(tx, i);
 	else
 		e = asker_look(tx, i);
+	if (!e)
+		e = key_look(tx, i);
 	if (!e)
 		e = cert_issue(&n, i->key, i->a->ca[ca].cert, i->a->ca[ca].key, &i->out);
 	return e ? e : row_write(tx, i->out, ca, &i->who, i->use, until);

@@ -101,8 +101,8 @@ static enum err allowed(struct ask *a, struct enroll *en, struct why *w)
 		e = ask_certificate(a, hash);
 		return e ? e : hex_of(BYTES_OF(hash), en->issue.by, sizeof(en->issue.by));
 	}
-	return fail(w, ERR_DENIED, "%s %s may not have a certificate for %s %s; a factory enrols its own maker's equipments, others need an invite",
-		*asks->role ? asks->role : "nobody", asks->id, who->role, who->id);
+	return fail(w, ERR_DENIED, "%s%s%s may not have a certificate for %s %s; a factory enrols its own maker's equipments, others need an invite",
+		*asks->role ? asks->role : "nobody", *asks->role ? " " : "", asks->id, who->role, who->id);
 }
 
 static void enrolled(void *arg, enum err e)

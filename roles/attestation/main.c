@@ -24,7 +24,10 @@ static const struct route ocsp_routes[] = {
 static const char tables[] =
 #include "attestation.sql.h"
 	;
-static const char *const upgrades[] = { tables, NULL };
+static const char keys[] =
+#include "attestation.2.sql.h"
+	;
+static const char *const upgrades[] = { tables, keys, NULL };
 static const struct store_schema schema = { upgrades };
 
 static const struct metric metrics[] = {

@@ -45,6 +45,13 @@ with World() as w:
         db.execute("UPDATE schema_version SET version = 2")
         db.commit()
         db.close()
+    # the attestation provider's: it did not know whose a key is
+    db = sqlite3.connect(w.path("pki/attestation.db"))
+    db.execute("DROP INDEX certificate_key")
+    db.execute("ALTER TABLE certificate DROP COLUMN key")
+    db.execute("UPDATE schema_version SET version = 2")
+    db.commit()
+    db.close()
     # the same ports: equipments know the address of discover by their orders
     for d, text in ports.items():
         kept = open(w.path(d, "usher.yaml")).read()
