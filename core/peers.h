@@ -13,7 +13,7 @@ struct peer {
 	char address[300];      /* https, host:port, "" if we never call it */
 	char gsup[300];         /* visited only: its GSUP listener */
 	char access[300];       /* visited only: its access gateway */
-	char ocsp[300];         /* attestation: the responder, plain http */
+	char ocsp[300];         /* the responder of the CA that issued its signing certificate, plain http; attestation: its own; factory: of its equipments */
 	struct conf_list range; /* of char[16]: leading digits of the identities that are its own (visited only) */
 };
 

@@ -33,6 +33,8 @@ void people_me(struct ask *a, void *process);       /* GET /v1/people, owner */
 /* The owner of the bearer token, then next(a, process, owner); else 401. */
 void people_ask(struct ask *a, void *process, void (*next)(struct ask *a, void *process, const char *owner));
 /* subscribe.c: step 1 */
+/* The OCSP responder of the CA that issued a party's signing certificate: its peer file's, else that of our attestation provider; "". */
+const char *subscribe_ocsp(const struct process *p, const char *role, const char *id);
 void subscribe_rows(struct ask *a, void *process);  /* POST /v1/subscribe */
 void subscribe_one(struct ask *a, void *process);   /* GET /v1/subscribe/<equipment> */
 enum err subscribe_status(struct tx *tx, json_t *into, void *process);

@@ -74,18 +74,25 @@ static enum err ask_signer(struct tx *tx, const struct errand *e)
 
 /* --- rules --- */
 
+const char *subscribe_ocsp(const struct process *p, const char *role, const char *id)
+{
+	const struct peer *x = peers_find(p->peers, role, id), *pki = peers_find(p->peers, "attestation", ((const struct conf *)p->conf)->attestation);
+
+	return x && *x->ocsp ? x->ocsp : pki ? pki->ocsp : "";
+}
+
 static enum err told_signer(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
 {
 	const struct process *p = store_owner(tx);
 	const struct conf *c = p->conf;
-	const struct peer *dm = peers_find(p->peers, "dm", c->dm), *pki = peers_find(p->peers, "attestation", c->attestation);
+	const struct peer *dm = peers_find(p->peers, "dm", c->dm);
 	json_t *o = json_loadb((const char *)event->body.p, event->body.n, 0, NULL);
 	struct subscription s;
 	char signer[65];
 	enum err err = json_get_text(o, "signer", signer, sizeof(signer), w);
 
 	json_decref(o);
-	if (!err && (!dm || !pki || !*pki->ocsp))
+	if (!err && (!dm || !*subscribe_ocsp(p, "attestation", c->attestation)))
 		err = fail(w, ERR_MISSING, "dlusim %s knows no dm %s or no OCSP address of attestation %s; `usher peer add`", p->id, c->dm, c->attestation);
 	if (!err)
 		err = subscription_get(tx, e->id, &s);
@@ -95,7 +102,8 @@ static enum err told_signer(struct tx *tx, struct errand *e, const struct errand
 	return err ? err : letter(tx, e, "claim", "registration", s.registration, "/v1/subscribe",
 		json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:[s,s,s], s:s}", "equipment", s.equipment, "operator", c->operator, "owner", s.owner,
 			"serial", (json_int_t)s.serial, "proof", s.proof, "dlusim_address", c->equipment_address, "dm_address", dm->address, "ocsp",
-			pki->ocsp, pki->ocsp, pki->ocsp, "signer", signer));
+			subscribe_ocsp(p, "hss", c->operator), subscribe_ocsp(p, "dlusim", p->id), subscribe_ocsp(p, "registration", s.registration),
+			"signer", signer));
 }
 
 static enum err claimed(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)

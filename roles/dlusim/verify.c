@@ -195,16 +195,20 @@ static void proving_free(struct proving *v)
 	free(v);
 }
 
+/* Its maker had it certified, where the maker is. */
 static enum err ocsp_letter(struct tx *tx, struct proving *v)
 {
-	const struct conf *c = v->process->conf;
-	const struct peer *pki = peers_find(v->process->peers, "attestation", c->attestation);
+	char maker[ID_MAX];
+	const char *ocsp;
 	uint8_t *der = NULL;
 	size_t n = 0;
-	enum err e = pki && *pki->ocsp ? ocsp_ask_write(&v->by.cert, 1, v->by.issuer, v->hash, &der, &n) : ERR_MISSING;
+	enum err e;
 
+	snprintf(maker, sizeof(maker), "%.*s", (int)strcspn(v->by.party.id, ":"), v->by.party.id);
+	ocsp = subscribe_ocsp(v->process, "factory", maker);
+	e = *ocsp ? ocsp_ask_write(&v->by.cert, 1, v->by.issuer, v->hash, &der, &n) : ERR_MISSING;
 	if (!e)
-		e = tx_outbox(tx, &(struct letter){ .word = "ocsp", .errand = "verify", .id = v->id, .address = pki->ocsp, .path = "/",
+		e = tx_outbox(tx, &(struct letter){ .word = "ocsp", .errand = "verify", .id = v->id, .address = ocsp, .path = "/",
 			.type = "application/ocsp-request", .body = BYTES(der, n) });
 	OPENSSL_free(der);
 	return e;

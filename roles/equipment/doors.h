@@ -63,9 +63,12 @@ enum err tre_take_trigger(struct tre *t, struct bytes der, struct trigger *out, 
 enum err tre_take_package(struct tre *t, struct bytes der, struct why *w) MUST_CHECK;
 /* 1 if a package waits sealed, also since before a power cut: then OCSP is asked, and nothing verified anew. out: whom by, and where. */
 int tre_sealed(const struct tre *t, struct discover_answer *out);
-/* One OCSP request about the signers of package, trigger and discover answer, with the answer's nonce. *der: OPENSSL_free. */
-enum err tre_ocsp_ask(struct tre *t, uint8_t **der, size_t *n, struct why *w) MUST_CHECK;
-/* All good: the answer gives the time, everything of this run is judged again by it, and the USIM is installed, inactive.
+/* An OCSP request, with the answer's nonce, about those signers of package, trigger and discover answer that one CA issued and that were
+ * not found good within 5 minutes; each such CA in its turn. *where: its responder, as the discover answer names it; the tre's until
+ * the run goes back. *der: OPENSSL_free. */
+enum err tre_ocsp_ask(struct tre *t, unsigned turn, const char **where, uint8_t **der, size_t *n, struct why *w) MUST_CHECK;
+/* Answers of these CAs, in any order, each by its own OCSP signer. The first of a run gives the time; everything of this run is judged again
+ * by it at each. All good: the USIM is installed, inactive. ERR_AGAIN: this one is, w names whose answer is missing; ask on.
  * ERR_REVOKED: the package is destroyed, w names the certificate. ERR_UNAVAILABLE: no verdict, the package stays sealed; ask again.
  * Anything else: the package is not for now (ERR_EXPIRED; it is destroyed) or not for us. */
 enum err tre_ocsp(struct tre *t, struct bytes response, struct why *w) MUST_CHECK;

@@ -140,19 +140,19 @@ class World:
             time.sleep(0.05)
 
     # --- the first folders, as the README makes them ---
-    def attestation(self):
-        self.usher("setup", "attestation", "pki", "--id", "pki.example", "--staff", "alice", "--invite-file", "alice.invite")
-        self.start("pki")
-        self.enrol("staff", "alice", "alice", invite="alice.invite")
-        self.usher("peer", "add", "alice", "attestation", "pki.example", "--address", "127.0.0.1:@../pki/run/ports#peers")
+    def attestation(self, pki="pki", staff="alice", beside=()):
+        self.usher("setup", "attestation", pki, "--id", pki + ".example", "--staff", staff, "--invite-file", staff + ".invite")
+        self.start(pki, *beside)
+        self.enrol("staff", staff, staff, invite=staff + ".invite", pki=pki)
+        self.usher("peer", "add", staff, "attestation", pki + ".example", "--address", f"127.0.0.1:@../{pki}/run/ports#peers")
 
-    def enrol(self, role, dir, id, *more, invite=None):
+    def enrol(self, role, dir, id, *more, invite=None, pki="pki", staff="alice"):
         if not invite:
             invite = dir + ".invite"
             with open(self.path(invite), "w") as f:
-                f.write(self.usher("ca", "invite", role, id))
-        self.usher("setup", role, dir, "--id", id, "--attestation", "pki.example=127.0.0.1:@pki/run/ports#peers", "--roots",
-                   "pki/roots.pem", "--invite-file", invite, *more)
+                f.write(self.usher("--as", staff, "ca", "invite", role, id))
+        self.usher("setup", role, dir, "--id", id, "--attestation", f"{pki}.example=127.0.0.1:@{pki}/run/ports#peers", "--roots",
+                   f"{pki}/roots.pem", "--invite-file", invite, *more)
 
     # --- a whole world: registration operators, home operators, visited operators, a factory, an owner ---
     @staticmethod
@@ -357,12 +357,12 @@ class Network:
         return [v[v.index(b"\x20\x10") + 2:][:16] for t, v in elements if t == 3]
 
 
-def second_home(w):
-    """Another home operator beside the first: 262-43, with a DLUSIM service of its own; DM and PKI are shared."""
+def second_home(w, **by):
+    """Another home operator beside the first: 262-43, with a DLUSIM service of its own; DM is shared, and PKI, if it is not certified by another."""
     at = lambda d, name: f"127.0.0.1:@../{d}/run/ports#{name}"
     add = lambda *words: w.usher("peer", "add", *words)
-    w.enrol("hss", "hss2", "262-43", "--set", f"open=[{at('dlusim2', 'equipment')}, {at('dm', 'equipment')}]")
-    w.enrol("dlusim", "dlusim2", "dlusim.other.example", "--set", "operator=262-43", "--set", "dm=dm.example", "--set", "attestation=pki.example")
+    w.enrol("hss", "hss2", "262-43", "--set", f"open=[{at('dlusim2', 'equipment')}, {at('dm', 'equipment')}]", **by)
+    w.enrol("dlusim", "dlusim2", "dlusim.other.example", "--set", "operator=262-43", "--set", "dm=dm.example", "--set", "attestation=pki.example", **by)
     for d in ("hss2", "dlusim2"):
         add(d, "staff", "alice")
     add("reg", "dlusim", "dlusim.other.example")

@@ -66,6 +66,7 @@ struct agent {
 		void (*done)(struct agent *a, enum err e);
 		int64_t until;               /* clock_mono_ms */
 		int told;
+		unsigned turn;               /* whose attestation provider is asked next, if there are several */
 	} check;                         /* OCSP about the package */
 };
 

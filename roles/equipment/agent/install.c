@@ -48,7 +48,12 @@ static void ocsp_answered(void *arg, const struct response *r)
 			agent_later(a, 0);
 		return;
 	}
+	if (e == ERR_AGAIN) { /* good; now the next attestation provider */
+		ocsp_send(a);
+		return;
+	}
 	if (!is_verdict(e)) {
+		a->check.turn++; /* another one may speak meanwhile */
 		if (!a->check.told++)
 			agent_tell(a, "install", "waits: the attestation provider does not say whether its package's signers are good");
 		if (left > 0)
@@ -67,14 +72,12 @@ static void ocsp_answered(void *arg, const struct response *r)
 static void ocsp_send(void *arg)
 {
 	struct agent *a = arg;
-	const struct request plain = { .method = "POST", .address = a->route.ocsp.n > 1 ? a->route.ocsp.item[1] : a->route.ocsp.item[0], .path = "/",
-		.type = "application/ocsp-request", .last = 1 };
-	struct request q = plain;
+	struct request q = { .method = "POST", .path = "/", .type = "application/ocsp-request", .last = 1 };
 	int64_t left = a->check.until - clock_mono_ms();
 	struct why w = { "" };
 	uint8_t *der = NULL;
 	size_t n = 0;
-	enum err e = tre_ocsp_ask(a->tre, &der, &n, &w);
+	enum err e = tre_ocsp_ask(a->tre, a->check.turn, &q.address, &der, &n, &w);
 
 	a->again = NULL;
 	if (e) {

@@ -10,7 +10,9 @@
 #include "roles/equipment/tre/tre.h"
 #include "trust/trust.h"
 
-static const char *const roles[BY_COUNT] = { [BY_REGISTRATION] = "registration", [BY_DLUSIM] = "dlusim", [BY_PACKAGE] = "hss" };
+enum { GOOD_S = 300 }; /* as long as an answer is fresh (ocsp_answer_check): those of several CAs must be so together */
+
+static const char *const roles[BY_COUNT] = { [BY_PACKAGE] = "hss", [BY_DLUSIM] = "dlusim", [BY_REGISTRATION] = "registration" };
 
 static enum err spki_hash(EVP_PKEY *key, uint8_t out[32])
 {
@@ -120,27 +122,64 @@ enum err tre_take_package(struct tre *t, struct bytes der, struct why *w)
 	return OK;
 }
 
-/* --- OCSP with our own nonce: the three signers, one issuing CA --- */
+/* --- OCSP with our own nonce: one question for each CA that issued some of the three signers' certificates --- */
 
-static enum err certificates(struct tre *t, X509 *certs[BY_COUNT], X509 **issuer, struct why *w)
+/* Those of one CA, which is known by the first of them; 0: i is not the first of its CA. */
+static size_t of_one_ca(const struct tre *t, int i, X509 *certs[BY_COUNT])
 {
-	enum err e = run_at(t, RUN_PACKED, w);
+	size_t n = 0;
 
-	for (int i = 0; i < BY_COUNT && !e; i++) {
-		certs[i] = t->by[i].cert;
-		if (X509_cmp(t->by[i].issuer, t->by[0].issuer))
-			e = fail(w, ERR_UNSUPPORTED, "the certificate of %s %s is of another issuing CA than the others'", roles[i], t->by[i].party.id);
-	}
-	*issuer = t->by[0].issuer;
-	return e;
+	for (int k = 0; k < BY_COUNT; k++)
+		if (!X509_cmp(t->by[k].issuer, t->by[i].issuer)) {
+			if (k < i)
+				return 0;
+			certs[n++] = t->by[k].cert;
+		}
+	return n;
 }
 
-enum err tre_ocsp_ask(struct tre *t, uint8_t **der, size_t *n, struct why *w)
+/* The CAs that have not spoken, or too long ago: the revocation of one must not hide behind the silence of another. */
+static int missing(const struct tre *t, int ca[BY_COUNT])
 {
-	X509 *certs[BY_COUNT], *issuer = NULL;
-	enum err e = certificates(t, certs, &issuer, w);
+	X509 *certs[BY_COUNT];
+	int n = 0;
 
-	return e ? e : ocsp_ask_write(certs, BY_COUNT, issuer, t->state.ocsp_nonce, der, n);
+	for (int i = 0; i < BY_COUNT; i++)
+		if (of_one_ca(t, i, certs) && (!t->good[i] || t->good[i] + GOOD_S < time_now(t).now))
+			ca[n++] = i;
+	return n;
+}
+
+enum err tre_ocsp_ask(struct tre *t, unsigned turn, const char **where, uint8_t **der, size_t *len, struct why *w)
+{
+	X509 *certs[BY_COUNT];
+	int ca[BY_COUNT] = { 0 }, n;
+	size_t at;
+	enum err e = run_at(t, RUN_PACKED, w);
+
+	if (e)
+		return e;
+	n = missing(t, ca);
+	at = (size_t)(n ? ca[turn % (unsigned)n] : 0); /* none: all are good, and the USIM could not be written */
+	*where = t->route->ocsp.item[at < t->route->ocsp.n ? at : t->route->ocsp.n - 1];
+	return ocsp_ask_write(certs, of_one_ca(t, (int)at, certs), t->by[at].issuer, t->state.ocsp_nonce, der, len);
+}
+
+/* Answers come in any order: this one is of the CA by whose own OCSP signer it is signed. */
+static enum err verdict_of(struct tre *t, struct bytes response, int *ca, int64_t *produced, struct why *w)
+{
+	X509 *certs[BY_COUNT];
+	enum err e = ERR_UNAVAILABLE;
+
+	for (*ca = 0; *ca < BY_COUNT; ++*ca) {
+		size_t n = of_one_ca(t, *ca, certs);
+
+		if (n)
+			e = trust_verdict(response, certs, n, t->by[*ca].issuer, t->state.ocsp_nonce, time_now(t), produced, w);
+		if (n && (!e || e == ERR_MISSING || e == ERR_REVOKED))
+			return e;
+	}
+	return ERR_UNAVAILABLE;
 }
 
 /* What the answer's time says is kept, even if nothing else comes of it: the floor. */
@@ -241,18 +280,29 @@ static enum err destroy(struct tre *t, enum err e)
 	return e;
 }
 
+/* Good, but not all have said so. Only news is a reason to ask on at once. */
+static enum err good(struct tre *t, int ca, int64_t produced, struct why *w)
+{
+	int left[BY_COUNT], before = missing(t, left), n;
+
+	t->good[ca] = produced;
+	n = missing(t, left);
+	return !n ? OK : fail(w, n < before ? ERR_AGAIN : ERR_UNAVAILABLE, "nothing is known yet of the certificate of %s %s", roles[left[0]],
+		t->by[left[0]].party.id);
+}
+
 enum err tre_ocsp(struct tre *t, struct bytes response, struct why *w)
 {
-	X509 *certs[BY_COUNT], *issuer = NULL;
 	struct why whose = { "" };
 	int64_t produced = 0;
-	enum err e = certificates(t, certs, &issuer, w), verdict;
+	int ca = 0;
+	enum err e = run_at(t, RUN_PACKED, w), verdict;
 
 	if (e)
 		return e;
-	verdict = trust_verdict(response, certs, BY_COUNT, issuer, t->state.ocsp_nonce, time_now(t), &produced, &whose);
-	if (verdict && verdict != ERR_MISSING && verdict != ERR_REVOKED)
-		return fail(w, ERR_UNAVAILABLE, "%s", whose.text);
+	verdict = verdict_of(t, response, &ca, &produced, &whose);
+	if (verdict == ERR_UNAVAILABLE)
+		return fail(w, verdict, "%s", whose.text);
 	time_learn(t, produced);
 	if (verdict == ERR_REVOKED) {
 		e = destroy(t, verdict);
@@ -261,8 +311,12 @@ enum err tre_ocsp(struct tre *t, struct bytes response, struct why *w)
 	e = floor_keep(t, 0);
 	if (!e)
 		e = judge_again(t, w);
-	if (!e && verdict == ERR_MISSING) /* the attestation provider may learn of it: the package waits */
+	if (!e && verdict == ERR_MISSING) { /* the attestation provider may learn of it: the package waits */
+		t->good[ca] = 0;
 		return fail(w, ERR_UNAVAILABLE, "%s", whose.text);
+	}
+	if (!e)
+		e = good(t, ca, produced, w);
 	if (!e)
 		e = install(t, w);
 	return e == ERR_EXPIRED || e == ERR_CONFLICT ? destroy(t, e) : e;

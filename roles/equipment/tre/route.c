@@ -14,6 +14,8 @@ static enum err fields_check(struct tre *t, const struct order *o, const struct 
 		return fail(w, ERR_DENIED, "the discover answer is for %s, %s", a->pimsi, a->equipment);
 	if (e || !bytes_same(a->certificate, own, sizeof(own)))
 		return fail(w, ERR_DENIED, "the discover answer names another certificate than ours");
+	if (!a->ocsp.n)
+		return fail(w, ERR_FORMAT, "the discover answer names no OCSP responder");
 	e = object_claim_proof(&t->state.claim_key, a->operator, a->dlusim, a->equipment, a->owner, a->serial, proof);
 	if (e || !bytes_same(proof, a->proof, sizeof(proof)))
 		return fail(w, ERR_AUTH, "the claim proof is wrong: whoever sends us to %s does not hold our claim key", a->dlusim);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The order of a run's doors: out of order is an error, and changes nothing. */
+#include <string.h>
 
 #include "roles/equipment/tre/tre.h"
 
@@ -18,6 +19,8 @@ void run_set(struct tre *t, enum stage s)
 	for (int i = 0; i < BY_COUNT; i++)
 		if (s < since[i])
 			cms_signed_free(t->by + i);
+	if (s < RUN_PACKED)
+		memset(t->good, 0, sizeof(t->good)); /* of another package, and nonce */
 	if (s < RUN_TRIGGERED)
 		secret_wipe(&t->grounds.trigger, sizeof(t->grounds.trigger)); /* the DM account's secrets stand in it */
 	if (s < RUN_ROUTED)

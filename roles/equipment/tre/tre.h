@@ -33,8 +33,8 @@ struct grounds {
 	int64_t slot;                  /* whose order discover asked by */
 	OCTETS(TRE_OBJECT) discover, trigger;
 };
-/* The certificates behind what was accepted, asked about before an install. */
-enum { BY_REGISTRATION, BY_DLUSIM, BY_PACKAGE, BY_COUNT };
+/* The certificates behind what was accepted, asked about before an install; the discover answer names their OCSP responders in this order. */
+enum { BY_PACKAGE, BY_DLUSIM, BY_REGISTRATION, BY_COUNT };
 /* All that a tre knows, written as one record at every change. */
 struct tre_state {
 	char equipment[EQUIPMENT_MAX];
@@ -84,6 +84,7 @@ struct tre {
 	uint8_t route_hash[32];
 	struct grounds grounds;        /* what was accepted so far */
 	struct cms_signed by[BY_COUNT];
+	int64_t good[BY_COUNT];        /* producedAt of the OCSP answer that found all signers of this one's CA good; 0: none yet */
 	int trial;                     /* number of the USIM on trial + 1, 0: none */
 	int trial_good;                /* it authenticated the network since TRIAL */
 };

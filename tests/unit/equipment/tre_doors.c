@@ -41,7 +41,7 @@ static enum err knock(struct world *w, enum door d)
 	case ANSWER: return give_challenge(w);
 	case TRIGGER: return give_trigger(w);
 	case PACKAGE: return w->package_n ? tre_take_package(w->t, BYTES(w->package, w->package_n), &w->why) : give_package(w);
-	case OCSP_ASK: e = tre_ocsp_ask(w->t, &der, &n, &w->why); OPENSSL_free(der); return e;
+	case OCSP_ASK: e = tre_ocsp_ask(w->t, 0, &w->responder, &der, &n, &w->why); OPENSSL_free(der); return e;
 	case OCSP_ANSWER: return ocsp_garbage(w);
 	case TRIAL: return tre_slot(w->t, TRE_TRIAL, &slot, &w->why);
 	case COMMIT: return tre_slot(w->t, TRE_COMMIT, NULL, &w->why);
@@ -163,6 +163,9 @@ static void a_route_is_for_us_and_now(void **state)
 		((char *)&w.d)[spoil[i].at] ^= 2;
 		assert_int_equal(route_signed(&w), spoil[i].expect);
 	}
+	make_discover(&w);
+	w.d.ocsp.n = 0; /* nobody could be asked */
+	assert_int_equal(route_signed(&w), ERR_FORMAT);
 	leaf_new(&w.pki, "registration", "901-71", &other); /* another registration operator, of the same PKI */
 	make_discover(&w);
 	sign(OBJECT_DISCOVER, &w.d, &other, w.discover, &w.discover_n);

@@ -37,6 +37,8 @@ struct world {
 		ack[8192];
 	size_t order_n, discover_n, challenge_n, answer_n, trigger_n, profile_n, package_n, ocsp_n, receipt_n, ack_n;
 	int64_t serial;
+	const char *responder;         /* of the last OCSP request, and how many certificates it was about */
+	int asked;
 	struct why why;
 };
 
@@ -248,8 +250,9 @@ static inline void make_discover(struct world *w)
 	strcpy(d->dm_address, "127.0.0.1:3");
 	strcpy(d->owner, "waterworks");
 	d->serial = w->serial ? w->serial : 1;
-	d->ocsp.n = 1;
-	strcpy(d->ocsp.item[0], "127.0.0.1:4");
+	d->ocsp.n = 3;
+	for (int i = 0; i < 3; i++)
+		snprintf(d->ocsp.item[i], sizeof(d->ocsp.item[i]), "127.0.0.1:%d", 4 + i);
 	memcpy(d->nonce, w->nonce, 16);
 	d->expiry = w->discover_until ? w->discover_until : w->now + 300;
 	assert_int_equal(hashed(spki, (size_t)n, d->signer), OK);
@@ -370,20 +373,21 @@ static inline enum err give_package(struct world *w)
 	return package_signed(w, &w->hss);
 }
 
-/* The attestation provider answers the tre's question at `when`: about each signer as in status. */
-static inline enum err make_ocsp(struct world *w, int64_t when, enum ocsp_state state)
+/* The tre's question, answered by the attestation provider p at `when`: `state` is the first certificate's, the others are good. */
+static inline enum err make_ocsp_of(struct world *w, const struct pki *p, unsigned turn, int64_t when, enum ocsp_state state)
 {
-	const struct ocsp_status s[] = { { OCSP_GOOD, 0, -1 }, { OCSP_GOOD, 0, -1 }, { state, when - 1, -1 } };
+	const struct ocsp_status s[] = { { state, when - 1, -1 }, { OCSP_GOOD, 0, -1 }, { OCSP_GOOD, 0, -1 } };
 	struct ocsp_ask q;
 	uint8_t *der = NULL;
 	size_t n = 0;
-	enum err e = tre_ocsp_ask(w->t, &der, &n, &w->why);
+	enum err e = tre_ocsp_ask(w->t, turn, &w->responder, &der, &n, &w->why);
 
 	if (e)
 		return e;
 	assert_int_equal(ocsp_ask_read(BYTES(der, n), &q), OK);
+	w->asked = (int)q.n;
 	OPENSSL_free(der);
-	assert_int_equal(ocsp_answer_write(&q, s, w->pki.ocsp, w->pki.ocsp_key, when, 300, &der, &n), OK);
+	assert_int_equal(ocsp_answer_write(&q, s, p->ocsp, p->ocsp_key, when, 300, &der, &n), OK);
 	ocsp_ask_free(&q);
 	assert_true(n <= sizeof(w->ocsp));
 	memcpy(w->ocsp, der, w->ocsp_n = n);
@@ -391,11 +395,22 @@ static inline enum err make_ocsp(struct world *w, int64_t when, enum ocsp_state 
 	return OK;
 }
 
-static inline enum err give_ocsp(struct world *w, int64_t when, enum ocsp_state state)
+static inline enum err give_ocsp_of(struct world *w, const struct pki *p, unsigned turn, int64_t when, enum ocsp_state state)
 {
-	enum err e = make_ocsp(w, when, state);
+	enum err e = make_ocsp_of(w, p, turn, when, state);
 
 	return e ? e : tre_ocsp(w->t, BYTES(w->ocsp, w->ocsp_n), &w->why);
+}
+
+/* All signers' certificates are of one CA. */
+static inline enum err make_ocsp(struct world *w, int64_t when, enum ocsp_state state)
+{
+	return make_ocsp_of(w, &w->pki, 0, when, state);
+}
+
+static inline enum err give_ocsp(struct world *w, int64_t when, enum ocsp_state state)
+{
+	return give_ocsp_of(w, &w->pki, 0, when, state);
 }
 
 static inline void make_ack(struct world *w)
