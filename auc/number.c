@@ -15,7 +15,7 @@ const struct number_state *number_state(const struct numbers *n, const char *sta
 	return NULL;
 }
 
-static int starts(const struct number_move *m, const char *state)
+int number_starts(const struct number_move *m, const char *state)
 {
 	if (strcmp(m->from, "*"))
 		return !strcmp(m->from, state);
@@ -25,7 +25,7 @@ static int starts(const struct number_move *m, const char *state)
 static const struct number_move *move_of(const struct numbers *n, const char *state, const char *event)
 {
 	for (const struct number_move *m = n->moves; m->event; m++)
-		if (!strcmp(m->event, event) && starts(m, state))
+		if (!strcmp(m->event, event) && number_starts(m, state))
 			return m;
 	return NULL;
 }
@@ -118,7 +118,7 @@ static enum err not_from_here(const struct numbers *n, const struct number *x, c
 	size_t at = 0;
 
 	for (const struct number_move *m = n->moves; m->event; m++)
-		if (starts(m, x->state) && at < sizeof(next))
+		if (number_starts(m, x->state) && at < sizeof(next))
 			at += (size_t)snprintf(next + at, sizeof(next) - at, "%s%s (%s)", at ? ", " : "", m->event, m->who);
 	return fail(w, ERR_ORDER, "%s %s is %s (%s): no `%s` from there; what may come: %s", n->name, x->id, x->state, s ? s->about : "?", event,
 		*next ? next : "nothing");
@@ -222,8 +222,7 @@ enum err number_resynced(struct tx *tx, const struct numbers *n, const char *id,
 	return e || tx_changes(tx) ? e : ERR_EXPIRED;
 }
 
-enum err number_take(struct tx *tx, const struct numbers *n, const char *equipment, const struct secret *k, const struct secret *opc,
-	const char *event, const struct number_by *by, struct number *x, struct why *w)
+enum err number_take(struct tx *tx, const struct numbers *n, const struct number_issue *to, struct number *x, struct why *w)
 {
 	const struct row *r;
 	char id[DIGITS_MAX];
@@ -233,10 +232,10 @@ enum err number_take(struct tx *tx, const struct numbers *n, const char *equipme
 		return e == ERR_MISSING ? fail(w, ERR_LIMIT, "no %s is %s; `usher pool add` adds numbers, `usher %s release` takes one out of quarantine", n->name,
 			n->states->name, n->kind) : e;
 	row_copy(r, 0, id, sizeof(id));
-	e = tx_do(tx, n->sql.take, WITH(B_TEXT("equipment", equipment), B_INT("now", clock_now()), B_TEXT("id", id)));
+	e = tx_do(tx, n->sql.take, WITH(B_TEXT("equipment", to->equipment), B_INT("now", clock_now()), B_TEXT("id", id)));
 	if (!e)
-		e = number_key(tx, n, id, k, opc);
-	return e ? e : number_event(tx, n, id, event, by, x, w);
+		e = number_key(tx, n, id, to->k, to->opc);
+	return e ? e : number_event(tx, n, id, to->event, to->by, x, w);
 }
 
 /* --- time --- */

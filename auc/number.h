@@ -61,6 +61,8 @@ struct numbers {
 
 /* The state's row, or NULL. */
 const struct number_state *number_state(const struct numbers *n, const char *state);
+/* 1: the move leads away from this state. */
+int number_starts(const struct number_move *m, const char *state);
 /* 1: the event has a move from this state. */
 int number_may(const struct numbers *n, const char *state, const char *event);
 
@@ -80,9 +82,14 @@ struct number_by {
  */
 enum err number_event(struct tx *tx, const struct numbers *n, const char *id, const char *event, const struct number_by *by, struct number *x,
 	struct why *w) MUST_CHECK;
-/* A number that nobody has, those never used first, goes to equipment with these keys by `event`. ERR_LIMIT: none is left. */
-enum err number_take(struct tx *tx, const struct numbers *n, const char *equipment, const struct secret *k, const struct secret *opc,
-	const char *event, const struct number_by *by, struct number *x, struct why *w) MUST_CHECK;
+/* Who gets a number, with which keys, by which move. */
+struct number_issue {
+	const char *equipment, *event;
+	const struct secret *k, *opc;
+	const struct number_by *by;
+};
+/* A number that nobody has, those never used first. ERR_LIMIT: none is left. */
+enum err number_take(struct tx *tx, const struct numbers *n, const struct number_issue *to, struct number *x, struct why *w) MUST_CHECK;
 /* New keys for a number that stays where it is. */
 enum err number_key(struct tx *tx, const struct numbers *n, const char *id, const struct secret *k, const struct secret *opc) MUST_CHECK;
 /* The network plmn no longer holds the number: the debt is paid, and what waited for it (event let-go) happens. */

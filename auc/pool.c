@@ -177,7 +177,7 @@ static enum err show_read(struct tx *tx, void *arg)
 	json_decref(c->answer);
 	c->answer = e ? NULL : number_json(c->numbers, &c->number);
 	for (const struct number_move *m = c->numbers->moves; !e && m->event; m++)
-		if (strcmp(m->from, "*") ? !strcmp(m->from, c->number.state) : strcmp(m->to, c->number.state))
+		if (number_starts(m, c->number.state))
 			json_array_append_new(next, json_pack("{s:s, s:s, s:s}", "event", m->event, "who", m->who, "to", m->to ? m->to : c->number.before));
 	return e ? (json_decref(next), e) : json_object_set_new(c->answer, "next", next) ? ERR_NOMEM : OK;
 }

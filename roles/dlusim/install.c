@@ -9,6 +9,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "link/letter.h"
 #include "proto/cms.h"
 #include "roles/dlusim/dlusim.h"
 
@@ -28,18 +29,6 @@ static void receiving_free(struct receiving *v)
 	free(v->der);
 	free(v->ack);
 	free(v);
-}
-
-static enum err letter(struct tx *tx, const char *id, const char *word, const char *role, const char *peer, struct bytes receipt)
-{
-	json_t *o = json_pack("{s:o?}", "receipt", json_b64(receipt));
-	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-	enum err e = text ? tx_outbox(tx, &(struct letter){ .word = word, .errand = "install", .id = id, .role = role, .peer = peer, .path = "/v1/install",
-		.type = "application/json", .body = bytes_text(text) }) : ERR_NOMEM;
-
-	json_decref(o);
-	free(text);
-	return e;
 }
 
 static enum err receipt_new(struct tx *tx, struct receiving *v)
@@ -202,24 +191,21 @@ static enum err acknowledge(struct tx *tx, struct errand *e, const struct errand
 	return err;
 }
 
+static enum err tell_one(struct tx *tx, const struct errand *e, const char *word, const char *role, const char *peer, struct bytes receipt)
+{
+	enum err err = letter_json(tx, &(struct letter){ .word = word, .errand = e->kind, .id = e->id, .role = role, .peer = peer, .path = "/v1/install" },
+		json_pack("{s:o?}", "receipt", json_b64(receipt)));
+
+	return err == ERR_EXISTS ? OK : err; /* the one that was not refused may still be on its way */
+}
+
 static enum err tell(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
 {
 	const struct conf *c = ((const struct process *)store_owner(tx))->conf;
-	enum err err = letter(tx, e->id, "activate", "hss", c->operator, event->body);
+	enum err err = tell_one(tx, e, "activate", "hss", c->operator, event->body);
 
 	(void)w;
-	if (!err || err == ERR_EXISTS) /* the one that was not refused may still be on its way */
-		err = letter(tx, e->id, "retire", "registration", event->peer, event->body);
-	return err == ERR_EXISTS ? OK : err;
-}
-
-static enum err refused(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
-{
-	char why[256];
-
-	(void)tx, (void)e;
-	json_why(event->body, why, sizeof(why));
-	return fail(w, ERR_DENIED, "%s %s refuses the receipt: %s", event->role, event->peer, why);
+	return err ? err : tell_one(tx, e, "retire", "registration", event->peer, event->body);
 }
 
 const struct errand_rule install_rules[] = {
@@ -229,8 +215,8 @@ const struct errand_rule install_rules[] = {
 	{ "telling", "retire.ok", "registration", NULL, "retiring", NULL },
 	{ "activated", "retire.ok", "registration", acknowledge, "acknowledged", NULL },
 	{ "retiring", "activate.ok", "hss", acknowledge, "acknowledged", NULL },
-	{ "*", "activate.refused", "hss", refused, NULL, "refused" },
-	{ "*", "retire.refused", "registration", refused, NULL, "refused" },
+	{ "*", "activate.refused", "hss", letter_refused, NULL, "refused" },
+	{ "*", "retire.refused", "registration", letter_refused, NULL, "refused" },
 	{ 0 },
 };
 const char *const install_settled[] = { "acknowledged", "refused", NULL };

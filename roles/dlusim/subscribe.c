@@ -9,6 +9,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "link/letter.h"
 #include "roles/dlusim/dlusim.h"
 
 enum { ROWS_MAX = 1000 };
@@ -25,19 +26,6 @@ struct rows {
 	size_t n, waiting;
 	struct row_in *row;
 };
-
-/* --- the letters --- */
-
-static enum err letter(struct tx *tx, const struct errand *e, const char *word, const char *role, const char *peer, const char *path, json_t *body)
-{
-	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-	enum err err = text ? tx_outbox(tx, &(struct letter){ .word = word, .errand = e->kind, .id = e->id, .role = role, .peer = peer, .path = path,
-		.type = "application/json", .body = bytes_text(text) }) : ERR_NOMEM;
-
-	json_decref(body);
-	free(text);
-	return err;
-}
 
 struct subscription {
 	char equipment[EQUIPMENT_MAX], owner[OWNER_MAX], registration[PLMN_TEXT], proof[65], signer[65], certificate[65];
@@ -69,7 +57,8 @@ static enum err ask_signer(struct tx *tx, const struct errand *e)
 {
 	const struct process *p = store_owner(tx);
 
-	return letter(tx, e, "signer", "hss", ((const struct conf *)p->conf)->operator, "/v1/signer", json_object());
+	return letter_json(tx, &(struct letter){ .word = "signer", .errand = e->kind, .id = e->id, .role = "hss",
+		.peer = ((const struct conf *)p->conf)->operator, .path = "/v1/signer" }, json_object());
 }
 
 /* --- rules --- */
@@ -99,7 +88,8 @@ static enum err told_signer(struct tx *tx, struct errand *e, const struct errand
 	if (!err)
 		err = tx_do(tx, "UPDATE subscription SET signer = :signer WHERE equipment = :equipment AND serial = :serial",
 			WITH(B_TEXT("signer", signer), B_TEXT("equipment", s.equipment), B_INT("serial", s.serial)));
-	return err ? err : letter(tx, e, "claim", "registration", s.registration, "/v1/subscribe",
+	return err ? err : letter_json(tx, &(struct letter){ .word = "claim", .errand = e->kind, .id = e->id, .role = "registration", .peer = s.registration,
+		.path = "/v1/subscribe" },
 		json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:[s,s,s], s:s}", "equipment", s.equipment, "operator", c->operator, "owner", s.owner,
 			"serial", (json_int_t)s.serial, "proof", s.proof, "dlusim_address", c->equipment_address, "dm_address", dm->address, "ocsp",
 			subscribe_ocsp(p, "hss", c->operator), subscribe_ocsp(p, "dlusim", p->id), subscribe_ocsp(p, "registration", s.registration),
@@ -125,7 +115,8 @@ static enum err claimed(struct tx *tx, struct errand *e, const struct errand_eve
 		err = tx_audit(tx, "subscribe", ABOUT({ "equipment", s.equipment }, { "certificate", certificate }, { "owner", s.owner }),
 			"registration operator %s routes %s to us", s.registration, s.equipment);
 	if (!err)
-		err = letter(tx, e, "book", "hss", ((const struct conf *)p->conf)->operator, "/v1/subscribe",
+		err = letter_json(tx, &(struct letter){ .word = "book", .errand = e->kind, .id = e->id, .role = "hss",
+			.peer = ((const struct conf *)p->conf)->operator, .path = "/v1/subscribe" },
 			json_pack("{s:s, s:s, s:s, s:O, s:s, s:I}", "equipment", s.equipment, "registration", s.registration, "certificate", certificate,
 				"pimsis", pimsis, "owner", s.owner, "serial", (json_int_t)s.serial));
 	free(list);
@@ -141,15 +132,6 @@ static enum err booked(struct tx *tx, struct errand *e, const struct errand_even
 	(void)event, (void)w;
 	return err ? err : tx_audit(tx, "subscribe", ABOUT({ "equipment", s.equipment }, { "owner", s.owner }),
 		"%s is subscribed: its IMSI is prepared; now it is the equipment's turn to attach", s.equipment);
-}
-
-static enum err refused(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
-{
-	char why[256];
-
-	(void)tx, (void)e;
-	json_why(event->body, why, sizeof(why));
-	return fail(w, ERR_DENIED, "%s %s refuses: %s", event->role, event->peer, why);
 }
 
 enum err subscribe_refused(struct tx *tx, const struct errand *e)
@@ -176,11 +158,11 @@ static enum err asked_again(struct tx *tx, struct errand *e, const struct errand
 const struct errand_rule subscribe_rules[] = {
 	{ "refused", "again", NULL, asked_again, "asking", NULL },
 	{ "asking", "signer.ok", "hss", told_signer, "claiming", "refused" },
-	{ "asking", "signer.refused", "hss", refused, NULL, "refused" },
+	{ "asking", "signer.refused", "hss", letter_refused, NULL, "refused" },
 	{ "claiming", "claim.ok", "registration", claimed, "booking", "refused" },
-	{ "claiming", "claim.refused", "registration", refused, NULL, "refused" },
+	{ "claiming", "claim.refused", "registration", letter_refused, NULL, "refused" },
 	{ "booking", "book.ok", "hss", booked, "subscribed", "refused" },
-	{ "booking", "book.refused", "hss", refused, NULL, "refused" },
+	{ "booking", "book.refused", "hss", letter_refused, NULL, "refused" },
 	{ 0 },
 };
 const char *const subscribe_settled[] = { "subscribed", "refused", NULL };

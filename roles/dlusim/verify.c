@@ -10,6 +10,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "link/letter.h"
 #include "proto/cms.h"
 #include "proto/notification.h"
 #include "roles/dlusim/dlusim.h"
@@ -418,15 +419,10 @@ static enum err evidence_get(struct tx *tx, const char *id, struct evidence *v)
 static enum err seal_letter(struct tx *tx, const struct errand *e, const struct evidence *v, struct bytes ocsp)
 {
 	const struct process *p = store_owner(tx);
-	json_t *o = json_pack("{s:o?, s:o?, s:o?, s:o?}", "discover", json_b64(BYTES(v->discover, v->discover_n)), "challenge",
-		json_b64(BYTES(v->challenge, v->challenge_n)), "answer", json_b64(BYTES(v->answer, v->answer_n)), "ocsp", json_b64(ocsp));
-	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-	enum err err = text ? tx_outbox(tx, &(struct letter){ .word = "seal", .errand = "verify", .id = e->id, .role = "hss",
-		.peer = ((const struct conf *)p->conf)->operator, .path = "/v1/verify", .type = "application/json", .body = bytes_text(text) }) : ERR_NOMEM;
 
-	free(text);
-	json_decref(o);
-	return err;
+	return letter_json(tx, &(struct letter){ .word = "seal", .errand = e->kind, .id = e->id, .role = "hss", .peer = ((const struct conf *)p->conf)->operator,
+		.path = "/v1/verify" }, json_pack("{s:o?, s:o?, s:o?, s:o?}", "discover", json_b64(BYTES(v->discover, v->discover_n)), "challenge",
+		json_b64(BYTES(v->challenge, v->challenge_n)), "answer", json_b64(BYTES(v->answer, v->answer_n)), "ocsp", json_b64(ocsp)));
 }
 
 /* 5': hard fail. What is no verdict (tryLater, silence, what was tampered with on its way) waits: the letter is sent again. */
@@ -568,15 +564,6 @@ static enum err expired(struct tx *tx, struct errand *e, const struct errand_eve
 	return err ? err : tx_audit(tx, "provision", ABOUT({ "equipment", equipment }, { "job", job }), "job %s of %s has expired", job, equipment);
 }
 
-static enum err not_sealed(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
-{
-	char why[256];
-
-	(void)tx, (void)e;
-	json_why(event->body, why, sizeof(why));
-	return fail(w, ERR_DENIED, "%s %s refuses: %s", event->role, event->peer, why);
-}
-
 enum err verify_refused(struct tx *tx, const struct errand *e)
 {
 	const struct row *r;
@@ -593,7 +580,7 @@ const struct errand_rule verify_rules[] = {
 	{ "asking", "ocsp.ok", NULL, told_ocsp, "sealing", "refused" },
 	{ "asking", "ocsp.refused", NULL, not_answered, NULL, NULL },
 	{ "sealing", "seal.ok", "hss", sealed, "sealed", "refused" },
-	{ "sealing", "seal.refused", "hss", not_sealed, NULL, "refused" },
+	{ "sealing", "seal.refused", "hss", letter_refused, NULL, "refused" },
 	{ "sealed", "due", NULL, expired, "sealed", NULL },
 	{ 0 },
 };

@@ -8,23 +8,13 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "link/letter.h"
 #include "roles/dm/dm.h"
 
 enum { PACKAGE_ROOM = 40 * 1024, /* in base64 it fits a message beside the rest */
 	FETCHING_MOST = 1000, REFUSED_MS = 600000 };
 
 /* --- fetching --- */
-
-static enum err letter(struct tx *tx, const char *user, const char *dlusim, const char *word, const char *path, json_t *body)
-{
-	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-	enum err e = text ? tx_outbox(tx, &(struct letter){ .word = word, .errand = "job", .id = user, .role = "dlusim", .peer = dlusim, .path = path,
-		.type = "application/json", .body = bytes_text(text) }) : ERR_NOMEM;
-
-	json_decref(body);
-	free(text);
-	return e;
-}
 
 /* Whoever names a user makes an errand, before he has proved anything: they are counted, and the refused ones forgotten. */
 enum err job_begin(struct tx *tx, const char *user, const char *dlusim, const char *job)
@@ -43,7 +33,8 @@ enum err job_begin(struct tx *tx, const char *user, const char *dlusim, const ch
 		e = ERR_AGAIN;
 	if (!e)
 		e = tx_errand_begin(tx, "job", user, "fetching");
-	return e ? e : letter(tx, user, dlusim, "fetch", "/v1/provision", json_pack("{s:s}", "job", job));
+	return e ? e : letter_json(tx, &(struct letter){ .word = "fetch", .errand = "job", .id = user, .role = "dlusim", .peer = dlusim, .path = "/v1/provision" },
+		json_pack("{s:s}", "job", job));
 }
 
 static enum err fetched(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
@@ -91,15 +82,6 @@ static enum err fetched(struct tx *tx, struct errand *e, const struct errand_eve
 	return err;
 }
 
-static enum err no_job(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
-{
-	char why[256];
-
-	(void)tx, (void)e;
-	json_why(event->body, why, sizeof(why));
-	return fail(w, ERR_DENIED, "DLUSIM service %s: %s", event->peer, why);
-}
-
 /* Nobody came while the package could be installed. */
 static enum err expired(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
 {
@@ -126,7 +108,7 @@ static enum err forget(struct tx *tx, struct errand *e, const struct errand_even
 
 const struct errand_rule job_rules[] = {
 	{ "fetching", "fetch.ok", "dlusim", fetched, "ready", "refused" },
-	{ "fetching", "fetch.refused", "dlusim", no_job, NULL, "refused" },
+	{ "fetching", "fetch.refused", "dlusim", letter_refused, NULL, "refused" },
 	{ "ready", "due", NULL, expired, "ready", NULL },
 	{ "*", "done.ok", "dlusim", forget, "ended", NULL },
 	{ "*", "done.refused", "dlusim", forget, "ended", NULL },
@@ -193,7 +175,8 @@ enum err job_finish(struct tx *tx, struct job *j, const char *state, int64_t res
 		snprintf(text, sizeof(text), "%s", state);
 	j->result = result;
 	snprintf(j->state, sizeof(j->state), "%s", state);
-	return letter(tx, j->user, j->dlusim, "done", "/v1/provision/done", json_pack("{s:s, s:s}", "job", j->job, "result", text));
+	return letter_json(tx, &(struct letter){ .word = "done", .errand = "job", .id = j->user, .role = "dlusim", .peer = j->dlusim, .path = "/v1/provision/done" },
+		json_pack("{s:s, s:s}", "job", j->job, "result", text));
 }
 
 static enum err state_row(const struct row *r, void *arg)

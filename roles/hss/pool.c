@@ -82,7 +82,7 @@ enum err pool_prepare(struct tx *tx, const char *equipment, const struct number_
 	enum err e = keys_make(&k, &opc);
 
 	if (!e)
-		e = number_take(tx, &imsis, equipment, &k, &opc, "book", by, &x, w);
+		e = number_take(tx, &imsis, &(struct number_issue){ equipment, "book", &k, &opc, by }, &x, w);
 	memcpy(imsi, x.id, DIGITS_MAX);
 	secret_wipe(&k, sizeof(k));
 	secret_wipe(&opc, sizeof(opc));

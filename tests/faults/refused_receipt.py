@@ -23,7 +23,7 @@ with World() as w:
                           stderr=subprocess.DEVNULL)
     told = lambda text: any(text in e["text"] for e in w.journey("acme:000001"))
     try:
-        w.wait("it is refused", lambda: told("registration 901-70 refuses the receipt"), 40)
+        w.wait("it is refused", lambda: told("registration 901-70 refuses: "), 40)
         os.rename(peer + ".away", peer)
         reload()
         w.wait("acknowledged after all", lambda: told("is operative: its receipt is acknowledged"), 60)
