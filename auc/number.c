@@ -246,9 +246,7 @@ enum err number_later(struct tx *tx, const char *errand, const char *id, int64_t
 
 	if (!e)
 		e = tx_errand_begin(tx, errand, id, "waiting");
-	tx_mark(tx, MARK_DUE);
-	return e ? e : tx_do(tx, "UPDATE errand SET due = :due WHERE kind = :kind AND id = :id", WITH(B_INT("due", at * 1000), B_TEXT("kind", errand),
-		B_TEXT("id", id)));
+	return e ? e : tx_errand_due(tx, errand, id, at * 1000);
 }
 
 enum err number_due(struct tx *tx, const struct numbers *n, const struct errand *e, const char *event, struct why *w)

@@ -192,6 +192,12 @@ enum err tx_errand_event(struct tx *tx, const char *kind, const char *id, const 
 	return e;
 }
 
+enum err tx_errand_due(struct tx *tx, const char *kind, const char *id, int64_t at_ms)
+{
+	tx_mark(tx, MARK_DUE);
+	return tx_do(tx, "UPDATE errand SET due = :due WHERE kind = :kind AND id = :id", WITH(B_INT("due", at_ms), B_TEXT("kind", kind), B_TEXT("id", id)));
+}
+
 enum err tx_errand_end(struct tx *tx, const char *kind, const char *id)
 {
 	enum err e = tx_do(tx, "DELETE FROM outbox WHERE errand = :kind AND id = :id", WITH(B_TEXT("kind", kind), B_TEXT("id", id)));
@@ -311,8 +317,7 @@ static enum err due_find(struct tx *tx, struct errands *es)
 
 static enum err due_one(struct tx *tx, const struct due_row *row)
 {
-	enum err e = tx_do(tx, "UPDATE errand SET due = 0 WHERE kind = :kind AND id = :id",
-		WITH(B_TEXT("kind", row->kind), B_TEXT("id", row->id)));
+	enum err e = tx_errand_due(tx, row->kind, row->id, 0);
 	int before = spent_switch(spent_step(row->kind));
 
 	if (!e)
@@ -321,8 +326,7 @@ static enum err due_one(struct tx *tx, const struct due_row *row)
 	if (!e || e == ERR_ORDER)
 		return OK;
 	log_hop(LOG_WARN, "due", "errand=%s id=%s why=\"%s\"", row->kind, row->id, err_text(e));
-	return tx_do(tx, "UPDATE errand SET due = :due WHERE kind = :kind AND id = :id", WITH(B_INT("due", clock_now_ms() + DUE_RETRY_MS),
-		B_TEXT("kind", row->kind), B_TEXT("id", row->id)));
+	return tx_errand_due(tx, row->kind, row->id, clock_now_ms() + DUE_RETRY_MS);
 }
 
 static enum err due_run(struct tx *tx, void *arg)

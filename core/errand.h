@@ -59,6 +59,7 @@ enum err tx_errand_get(struct tx *tx, const char *kind, const char *id, struct e
 /* Applies the event by the rules; out (may be NULL) gets the errand afterwards. */
 enum err tx_errand_event(struct tx *tx, const char *kind, const char *id, const struct errand_event *event,
 	struct errand *out) MUST_CHECK;
+enum err tx_errand_due(struct tx *tx, const char *kind, const char *id, int64_t at_ms) MUST_CHECK; /* when the event "due" comes, 0: never */
 enum err tx_errand_end(struct tx *tx, const char *kind, const char *id) MUST_CHECK; /* removes the row and its letters */
 
 /* --- on the loop --- */

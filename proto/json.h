@@ -7,6 +7,8 @@
 
 #include "core/bytes.h"
 
+#define JSON_TIME_MOST INT64_C(253402300799) /* 9999-12-31: a time in seconds that is none of this size is nonsense, and overflows in milliseconds */
+
 enum err json_get_text(json_t *o, const char *key, char *dst, size_t cap, struct why *w) MUST_CHECK;
 enum err json_get_digits(json_t *o, const char *key, char *dst, size_t cap, struct why *w) MUST_CHECK; /* 5..cap-1 digits */
 enum err json_get_number(json_t *o, const char *key, int64_t min, int64_t max, int64_t *out, struct why *w) MUST_CHECK;

@@ -26,6 +26,8 @@ struct dlusim {
 };
 
 enum { COUNT_ORDERS };
+/* How long what is over can still be asked for, and how often it is looked at whether it is still needed (doc/retention.md). */
+#define KEEP_MS (30 * INT64_C(86400000))
 
 /* people.c: owners' accounts */
 void people_add(struct ask *a, void *process);      /* POST /v1/people, staff */
@@ -47,6 +49,7 @@ void verify_ask(struct ask *a, void *process);      /* POST /v1/verify */
 extern const struct errand_rule verify_rules[];
 extern const char *const verify_settled[];
 enum err verify_refused(struct tx *tx, const struct errand *e);
+enum err verify_job_ends(struct tx *tx, const char *id) MUST_CHECK;
 
 /* provision.c: step 6, towards the DM service */
 void provision_hand(struct ask *a, void *process);  /* POST /v1/provision */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
  * Step 7 (I7): the receipt's very bytes go to the HSS and to the registration operator, which check them themselves. When both
- * have committed, the acknowledgement is signed; the same receipt again gets the same acknowledgement.
+ * have committed, the acknowledgement is signed; the same receipt again gets the same acknowledgement, as long as it is the
+ * equipment's last one.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,11 +34,13 @@ static void receiving_free(struct receiving *v)
 
 static enum err receipt_new(struct tx *tx, struct receiving *v)
 {
-	enum err e = tx_do(tx, "INSERT INTO receipt (id, equipment, der, ack, asked_at) VALUES (:id, :equipment, :der, :none, :now)",
-		WITH(B_TEXT("id", v->id), B_TEXT("equipment", v->r.equipment), B_BLOB("der", BYTES(v->der, v->n)), B_BLOB("none", BYTES("", 0)),
-			B_INT("now", clock_now())));
+	enum err e = tx_do(tx, "INSERT INTO receipt (id, equipment, counter, der, ack, asked_at) VALUES (:id, :equipment, :counter, :der, :none, :now)",
+		WITH(B_TEXT("id", v->id), B_TEXT("equipment", v->r.equipment), B_INT("counter", v->r.counter), B_BLOB("der", BYTES(v->der, v->n)),
+			B_BLOB("none", BYTES("", 0)), B_INT("now", clock_now())));
 
-	return e ? e : tx_errand_begin(tx, "install", v->id, "received");
+	if (!e)
+		e = tx_errand_begin(tx, "install", v->id, "received");
+	return e ? e : tx_errand_due(tx, "install", v->id, clock_now_ms() + KEEP_MS);
 }
 
 /* The same receipt again: nothing new, unless it was refused; what refused it may have been mended. */
@@ -47,14 +50,19 @@ static enum err receipt_write(struct tx *tx, void *arg)
 	const struct row *r;
 	char registration[PLMN_TEXT];
 	struct errand_event tell = { .name = "tell", .peer = registration, .body = BYTES(v->der, v->n) };
-	enum err e = tx_get(tx, "SELECT s.registration FROM verification v JOIN subscription s ON s.equipment = v.equipment AND s.serial = v.serial"
+	enum err known = tx_get(tx, "SELECT 1 FROM receipt WHERE id = :id", WITH(B_TEXT("id", v->id)), &r), e;
+
+	if (known && known != ERR_MISSING)
+		return known;
+	e = tx_get(tx, "SELECT s.registration FROM verification v JOIN subscription s ON s.equipment = v.equipment AND s.serial = v.serial"
 		" WHERE v.id = :answer AND v.equipment = :equipment AND v.package_id = :package AND v.counter = :counter",
 		WITH(B_TEXT("answer", v->answer), B_TEXT("equipment", v->r.equipment), B_TEXT("package", v->r.package), B_INT("counter", v->r.counter)), &r);
+	if (e == ERR_MISSING) /* what was acknowledged outlives its package's rows */
+		return !known ? OK : fail(&v->why, ERR_DENIED, "the receipt of %s is for no package that went through here", v->r.equipment);
 	if (e)
-		return e == ERR_MISSING ? fail(&v->why, ERR_DENIED, "the receipt of %s is for no package that went through here", v->r.equipment) : e;
+		return e;
 	row_copy(r, 0, registration, sizeof(registration));
-	e = tx_get(tx, "SELECT 1 FROM receipt WHERE id = :id", WITH(B_TEXT("id", v->id)), &r);
-	if (e == ERR_MISSING)
+	if (known)
 		e = receipt_new(tx, v);
 	if (!e)
 		e = tx_errand_event(tx, "install", v->id, &tell, NULL);
@@ -208,6 +216,22 @@ static enum err tell(struct tx *tx, struct errand *e, const struct errand_event 
 	return err ? err : tell_one(tx, e, "retire", "registration", event->peer, event->body);
 }
 
+/* The equipment may ask for its acknowledgement however late it comes on again, until a later receipt of its own has one. */
+static enum err over(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
+{
+	const struct row *r;
+	enum err err = tx_get(tx, "SELECT 1 FROM receipt o JOIN receipt l ON l.equipment = o.equipment AND l.counter > o.counter WHERE o.id = :id AND l.ack <> x''",
+		WITH(B_TEXT("id", e->id)), &r);
+
+	(void)event, (void)w;
+	if (err) {
+		e->due = clock_now_ms() + KEEP_MS;
+		return err == ERR_MISSING ? OK : err;
+	}
+	err = tx_do(tx, "DELETE FROM receipt WHERE id = :id", WITH(B_TEXT("id", e->id)));
+	return err ? err : tx_errand_end(tx, e->kind, e->id);
+}
+
 const struct errand_rule install_rules[] = {
 	{ "received", "tell", NULL, tell, "telling", NULL },
 	{ "refused", "tell", NULL, tell, "telling", NULL },
@@ -217,6 +241,7 @@ const struct errand_rule install_rules[] = {
 	{ "retiring", "activate.ok", "hss", acknowledge, "acknowledged", NULL },
 	{ "*", "activate.refused", "hss", letter_refused, NULL, "refused" },
 	{ "*", "retire.refused", "registration", letter_refused, NULL, "refused" },
+	{ "*", "due", NULL, over, NULL, NULL },
 	{ 0 },
 };
 const char *const install_settled[] = { "acknowledged", "refused", NULL };

@@ -40,7 +40,10 @@ static const char tables[] =
 static const char expiries[] =
 #include "dlusim.2.sql.h"
 	;
-static const char *const upgrades[] = { tables, expiries, NULL };
+static const char lives[] =
+#include "dlusim.3.sql.h"
+	;
+static const char *const upgrades[] = { tables, expiries, lives, NULL };
 static const struct store_schema schema = { upgrades };
 
 static const struct metric metrics[] = {

@@ -61,22 +61,22 @@ static enum err job_read(struct tx *tx, void *arg)
 	return answer_make(h, r);
 }
 
-/* The account's secrets die with its job (DESIGN 3, row 5). */
 static enum err job_end(struct tx *tx, void *arg)
 {
 	struct handing *h = arg;
 	const struct row *r;
 	struct trigger t;
-	char equipment[EQUIPMENT_MAX];
-	enum err e = tx_get(tx, "SELECT equipment, trigger_der FROM verification WHERE job = :job AND job <> ''", WITH(B_TEXT("job", h->job)), &r);
+	char equipment[EQUIPMENT_MAX], id[ERRAND_ID];
+	enum err e = tx_get(tx, "SELECT equipment, trigger_der, id FROM verification WHERE job = :job AND job <> ''", WITH(B_TEXT("job", h->job)), &r);
 
 	if (e)
 		return e == ERR_MISSING ? OK : e; /* ended before */
 	row_copy(r, 0, equipment, sizeof(equipment));
+	row_copy(r, 2, id, sizeof(id));
 	e = trigger_of(h, r, &t);
 	secret_wipe(&t, sizeof(t));
 	if (!e)
-		e = tx_do(tx, "UPDATE verification SET trigger_der = :none, job = '' WHERE job = :job", WITH(B_BLOB("none", BYTES("", 0)), B_TEXT("job", h->job)));
+		e = verify_job_ends(tx, id);
 	return e ? e : tx_audit(tx, "provision", ABOUT({ "equipment", equipment }, { "job", h->job }), "DM service %s ended job %s of %s: %s", h->dm, h->job,
 		equipment, h->result);
 }

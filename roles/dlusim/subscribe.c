@@ -12,7 +12,7 @@
 #include "link/letter.h"
 #include "roles/dlusim/dlusim.h"
 
-enum { ROWS_MAX = 1000 };
+enum { ROWS_MAX = 1000, AGAIN_MS = 2000 };
 
 struct row_in {
 	char equipment[EQUIPMENT_MAX], registration[PLMN_TEXT], proof[65], id[ERRAND_ID], state[24];
@@ -155,6 +155,30 @@ static enum err asked_again(struct tx *tx, struct errand *e, const struct errand
 	return err ? err : ask_signer(tx, e);
 }
 
+static enum err forget(struct tx *tx, const char *errand, const char *equipment, int64_t serial)
+{
+	enum err err = tx_do(tx, "DELETE FROM subscription WHERE equipment = :equipment AND serial = :serial", WITH(B_TEXT("equipment", equipment),
+		B_INT("serial", serial)));
+
+	return err ? err : tx_errand_end(tx, "subscribe", errand);
+}
+
+/* A refused order goes, and one that a later claim replaced, once nothing that was proved under it is left. */
+static enum err over(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
+{
+	struct subscription s;
+	const struct row *r;
+	enum err err = subscription_get(tx, e->id, &s);
+
+	(void)event, (void)w;
+	if (!err && strcmp(e->state, "refused"))
+		err = tx_get(tx, "SELECT 1 FROM subscription WHERE equipment = :equipment AND serial > :serial AND certificate <> ''"
+			" AND NOT EXISTS (SELECT 1 FROM verification v WHERE v.equipment = :equipment AND v.serial = :serial)",
+			WITH(B_TEXT("equipment", s.equipment), B_INT("serial", s.serial)), &r);
+	e->due = clock_now_ms() + KEEP_MS;
+	return !err ? forget(tx, e->id, s.equipment, s.serial) : err == ERR_MISSING ? OK : err;
+}
+
 const struct errand_rule subscribe_rules[] = {
 	{ "refused", "again", NULL, asked_again, "asking", NULL },
 	{ "asking", "signer.ok", "hss", told_signer, "claiming", "refused" },
@@ -163,6 +187,7 @@ const struct errand_rule subscribe_rules[] = {
 	{ "claiming", "claim.refused", "registration", letter_refused, NULL, "refused" },
 	{ "booking", "book.ok", "hss", booked, "subscribed", "refused" },
 	{ "booking", "book.refused", "hss", letter_refused, NULL, "refused" },
+	{ "*", "due", NULL, over, NULL, NULL },
 	{ 0 },
 };
 const char *const subscribe_settled[] = { "subscribed", "refused", NULL };
@@ -191,20 +216,34 @@ static enum err row_begin(struct tx *tx, struct rows *all, struct row_in *x)
 			"owner %s ordered a subscription for %s (claim serial %lld)", all->owner, x->equipment, (long long)x->serial);
 	if (!err)
 		err = tx_errand_begin(tx, "subscribe", x->id, "asking");
+	if (!err)
+		err = tx_errand_due(tx, "subscribe", x->id, clock_now_ms() + KEEP_MS);
 	snprintf(e.id, sizeof(e.id), "%s", x->id);
 	return err ? err : ask_signer(tx, &e);
 }
 
 /* What was refused may be tried again with the same row, once the reason is gone. */
-static enum err row_again(struct tx *tx, struct rows *all, struct row_in *x)
+static enum err row_again(struct tx *tx, const struct row_in *x, const struct errand *e)
+{
+	if (strcmp(e->state, "refused") || clock_now_ms() - e->changed < AGAIN_MS)
+		return OK;
+	return tx_errand_event(tx, "subscribe", x->id, &(struct errand_event){ .name = "again" }, NULL);
+}
+
+/* A serial that was used: by this order, or by another. One that the registration operator refused takes nobody's serial away. */
+static enum err row_used(struct tx *tx, struct rows *all, struct row_in *x, int same)
 {
 	struct errand e;
 	enum err err = tx_errand_get(tx, "subscribe", x->id, &e);
 
-	(void)all;
-	if (err || strcmp(e.state, "refused") || clock_now_ms() - e.changed < 2000)
+	if (err)
 		return err;
-	return tx_errand_event(tx, "subscribe", x->id, &(struct errand_event){ .name = "again" }, NULL);
+	if (same)
+		return row_again(tx, x, &e);
+	if (strcmp(e.state, "refused"))
+		return fail(&x->why, ERR_CONFLICT, "serial %lld of %s was used with another proof; use a higher one", (long long)x->serial, x->equipment);
+	err = forget(tx, x->id, x->equipment, x->serial);
+	return err ? err : row_begin(tx, all, x);
 }
 
 static enum err row_write(struct tx *tx, void *arg)
@@ -212,17 +251,17 @@ static enum err row_write(struct tx *tx, void *arg)
 	struct one *o = arg;
 	struct row_in *x = o->row;
 	const struct row *r;
-	enum err e = tx_get(tx, "SELECT serial, owner, proof FROM subscription WHERE equipment = :equipment ORDER BY serial DESC LIMIT 1",
-		WITH(B_TEXT("equipment", x->equipment)), &r);
+	enum err e = tx_get(tx, "SELECT owner, proof FROM subscription WHERE equipment = :equipment AND serial = :serial",
+		WITH(B_TEXT("equipment", x->equipment), B_INT("serial", x->serial)), &r);
 
-	if (!e && row_int(r, 0) > x->serial)
+	if (!e)
+		return row_used(tx, o->all, x, !strcmp(row_text(r, 0), o->all->owner) && !strcmp(row_text(r, 1), x->proof));
+	if (e == ERR_MISSING) /* a claim that its registration operator took; whoever only ordered has proved nothing */
+		e = tx_get(tx, "SELECT serial FROM subscription WHERE equipment = :equipment AND serial > :serial AND certificate <> '' ORDER BY serial DESC LIMIT 1",
+			WITH(B_TEXT("equipment", x->equipment), B_INT("serial", x->serial)), &r);
+	if (!e)
 		return fail(&x->why, ERR_CONFLICT, "%s was ordered with serial %lld; use a higher one", x->equipment, (long long)row_int(r, 0));
-	if (!e && row_int(r, 0) == x->serial) {
-		if (strcmp(row_text(r, 1), o->all->owner) || strcmp(row_text(r, 2), x->proof))
-			return fail(&x->why, ERR_CONFLICT, "serial %lld of %s was used with another proof; use a higher one", (long long)x->serial, x->equipment);
-		return row_again(tx, o->all, x);
-	}
-	return e && e != ERR_MISSING ? e : row_begin(tx, o->all, x);
+	return e == ERR_MISSING ? row_begin(tx, o->all, x) : e;
 }
 
 static enum err rows_write(struct tx *tx, void *arg)

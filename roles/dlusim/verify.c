@@ -2,7 +2,7 @@
 /*
  * Step 5 (I5, I5'; R4, P2): the equipment proves in a signed challenge what it is; its certificate is asked about by OCSP with
  * a nonce that is the hash of its answer; the evidence goes to the HSS, and the sealed package comes back. Then the trigger.
- * No answer of OCSP is no answer: the errand waits and goes on by itself.
+ * No answer of OCSP is no answer: the errand waits and goes on by itself, until its evidence is too old. What goes when: doc/retention.md.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #include "roles/dlusim/dlusim.h"
 #include "trust/trust.h"
 
-enum { CHALLENGE_S = 300, PACKAGE_MAX_ = 32 * 1024 };
+enum { CHALLENGE_S = 300, CHALLENGE_OVER_S = 60, DM_MS = 5000, PACKAGE_MAX_ = 32 * 1024 };
 
 static struct cert_time now(void)
 {
@@ -48,8 +48,8 @@ static enum err subscribed(struct tx *tx, struct opening *o)
 	const struct row *r;
 	char id[ERRAND_ID];
 	struct errand e;
-	enum err err = tx_get(tx, "SELECT serial, registration, certificate, owner FROM subscription WHERE equipment = :equipment ORDER BY serial DESC LIMIT 1",
-		WITH(B_TEXT("equipment", o->a.equipment)), &r);
+	enum err err = tx_get(tx, "SELECT serial, registration, certificate, owner FROM subscription WHERE equipment = :equipment AND certificate <> ''"
+		" ORDER BY serial DESC LIMIT 1", WITH(B_TEXT("equipment", o->a.equipment)), &r);
 
 	if (err)
 		return err == ERR_MISSING ? fail(&o->why, ERR_DENIED, "%s is not subscribed here", o->a.equipment) : err;
@@ -61,6 +61,13 @@ static enum err subscribed(struct tx *tx, struct opening *o)
 	if (!err && strcmp(e.state, "subscribed"))
 		err = fail(&o->why, ERR_AGAIN, "the subscription of %s is still %s", o->a.equipment, e.state);
 	return err;
+}
+
+/* Whoever adds one takes away two that are over: there are never more than were opened in their life, and no walk. */
+static enum err challenges_over(struct tx *tx)
+{
+	return tx_do(tx, "DELETE FROM challenge WHERE discover IN (SELECT discover FROM challenge WHERE expires_at < :then ORDER BY expires_at LIMIT 2)",
+		WITH(B_INT("then", clock_now() - CHALLENGE_OVER_S)));
 }
 
 static enum err challenge_make(struct tx *tx, struct opening *o)
@@ -82,6 +89,8 @@ static enum err challenge_make(struct tx *tx, struct opening *o)
 		e = cms_sign(OBJECT_CHALLENGE, &c, &by, &o->der, &o->der_n);
 	if (!e)
 		e = hash_text(BYTES(o->der, o->der_n), md, hash);
+	if (!e)
+		e = challenges_over(tx);
 	if (!e)
 		e = tx_do(tx, "INSERT INTO challenge (discover, equipment, serial, hash, evidence, der, expires_at) VALUES (:discover, :equipment, :serial,"
 			" :hash, :evidence, :der, :expires) ON CONFLICT (discover) DO UPDATE SET hash = excluded.hash, der = excluded.der,"
@@ -177,10 +186,11 @@ struct proving {
 	struct process *process;
 	struct answer a;
 	struct cms_signed by;
-	char id[65];
+	char id[65], discover[65];
 	uint8_t hash[32];
 	uint8_t *der;
 	size_t n;
+	int64_t serial, expires; /* of the subscription; of the challenge */
 	struct why why;
 	/* at the end */
 	uint8_t *trigger;
@@ -207,7 +217,9 @@ static enum err ocsp_letter(struct tx *tx, struct proving *v)
 
 	snprintf(maker, sizeof(maker), "%.*s", (int)strcspn(v->by.party.id, ":"), v->by.party.id);
 	ocsp = subscribe_ocsp(v->process, "factory", maker);
-	e = *ocsp ? ocsp_ask_write(&v->by.cert, 1, v->by.issuer, v->hash, &der, &n) : ERR_MISSING;
+	e = *ocsp ? ocsp_ask_write(&v->by.cert, 1, v->by.issuer, v->hash, &der, &n)
+		: fail(&v->why, ERR_AGAIN, "dlusim %s knows no OCSP address of attestation %s or factory %s; `usher peer add` names it", v->process->id,
+			((const struct conf *)v->process->conf)->attestation, maker);
 	if (!e)
 		e = tx_outbox(tx, &(struct letter){ .word = "ocsp", .errand = "verify", .id = v->id, .address = ocsp, .path = "/",
 			.type = "application/ocsp-request", .body = BYTES(der, n) });
@@ -216,23 +228,24 @@ static enum err ocsp_letter(struct tx *tx, struct proving *v)
 }
 
 /* The answer must be to our challenge, by the certificate that the registration operator bound, for the same subscription. */
-static enum err answer_check(struct tx *tx, struct proving *v, int64_t *serial, char discover[65])
+static enum err answer_check(struct tx *tx, struct proving *v)
 {
 	const struct row *r;
 	char challenge[65];
-	enum err e = hex_of(BYTES_OF(v->a.discover), discover, 65);
+	enum err e = hex_of(BYTES_OF(v->a.discover), v->discover, sizeof(v->discover));
 
 	if (!e)
 		e = hex_of(BYTES_OF(v->a.challenge), challenge, sizeof(challenge));
 	if (!e)
 		e = tx_get(tx, "SELECT c.equipment, c.serial, c.hash, c.expires_at, s.certificate FROM challenge c JOIN subscription s"
-			" ON s.equipment = c.equipment AND s.serial = c.serial WHERE c.discover = :discover", WITH(B_TEXT("discover", discover)), &r);
+			" ON s.equipment = c.equipment AND s.serial = c.serial WHERE c.discover = :discover", WITH(B_TEXT("discover", v->discover)), &r);
 	if (e)
-		return e == ERR_MISSING ? fail(&v->why, ERR_DENIED, "this answer belongs to no challenge of ours; begin with the discover answer") : e;
-	*serial = row_int(r, 1);
-	if (strcmp(row_text(r, 2), challenge) || row_int(r, 3) < clock_now())
+		return e == ERR_MISSING ? fail(&v->why, ERR_EXPIRED, "this answer is to no challenge of ours that lives; begin with the discover answer") : e;
+	v->serial = row_int(r, 1);
+	v->expires = row_int(r, 3);
+	if (strcmp(row_text(r, 2), challenge) || v->expires < clock_now())
 		return fail(&v->why, ERR_EXPIRED, "the challenge of %s has expired; ask for a new one", v->by.party.id);
-	if (strcmp(row_text(r, 0), v->by.party.id) || v->a.serial != *serial || !bytes_same(v->a.certificate, v->by.hash, 32))
+	if (strcmp(row_text(r, 0), v->by.party.id) || v->a.serial != v->serial || !bytes_same(v->a.certificate, v->by.hash, 32))
 		return fail(&v->why, ERR_DENIED, "the answer is signed by %s, not by the equipment that was challenged", v->by.party.id);
 	{
 		char own[65];
@@ -248,23 +261,23 @@ static enum err proving_write(struct tx *tx, void *arg)
 {
 	struct proving *v = arg;
 	const struct row *r;
-	char discover[65];
-	int64_t serial = 0;
 	enum err e = tx_get(tx, "SELECT 1 FROM verification WHERE id = :id", WITH(B_TEXT("id", v->id)), &r);
 
 	if (e != ERR_MISSING)
 		return e; /* the same bytes again: the same errand */
-	e = answer_check(tx, v, &serial, discover);
+	e = answer_check(tx, v);
 	if (!e)
 		e = tx_do(tx, "INSERT INTO verification (id, equipment, serial, discover, answer, ocsp, package, package_id, counter, trigger_der, job, asked_at)"
 			" VALUES (:id, :equipment, :serial, :discover, :answer, :none, :none, '', 0, :none, '', :now)",
-			WITH(B_TEXT("id", v->id), B_TEXT("equipment", v->by.party.id), B_INT("serial", serial), B_TEXT("discover", discover),
+			WITH(B_TEXT("id", v->id), B_TEXT("equipment", v->by.party.id), B_INT("serial", v->serial), B_TEXT("discover", v->discover),
 				B_BLOB("answer", BYTES(v->der, v->n)), B_BLOB("none", BYTES("", 0)), B_INT("now", clock_now())));
 	if (!e)
 		e = tx_audit(tx, "verify", ABOUT({ "equipment", v->by.party.id }, { "pimsi", v->a.pimsi }),
 			"%s answered our challenge; now it is the attestation provider's turn to say whether its certificate is good", v->by.party.id);
 	if (!e)
 		e = tx_errand_begin(tx, "verify", v->id, "asking");
+	if (!e) /* the HSS takes no evidence whose challenge is over */
+		e = tx_errand_due(tx, "verify", v->id, v->expires * 1000);
 	return e ? e : ocsp_letter(tx, v);
 }
 
@@ -275,9 +288,9 @@ static enum err trigger_read(struct tx *tx, void *arg)
 	struct bytes der;
 
 	v->found = tx_get(tx, "SELECT trigger_der FROM verification WHERE id = :id", WITH(B_TEXT("id", v->id)), &r);
-	if (v->found)
+	if (v->found && v->found != ERR_MISSING)
 		return OK;
-	der = row_blob(r, 0);
+	der = v->found ? BYTES(NULL, 0) : row_blob(r, 0);
 	if (!der.n) {
 		v->found = fail(&v->why, ERR_EXPIRED, "the job of this answer has ended; begin with the discover answer");
 		return OK;
@@ -307,10 +320,7 @@ static void proving_told(void *arg, const struct errand *e)
 {
 	struct proving *v = arg;
 
-	if (!e) {
-		ask_refuse(v->ask, ERR_UNAVAILABLE, "send the answer again");
-		proving_free(v);
-	} else if (!strcmp(e->state, "sealed")) {
+	if (!e || !strcmp(e->state, "sealed")) {
 		store_run(v->process->store, trigger_read, v, trigger_ready);
 	} else if (!strcmp(e->state, "refused")) {
 		ask_refuse_as(v->ask, 403, ERR_DENIED, "%s", e->why);
@@ -408,7 +418,7 @@ static enum err evidence_get(struct tx *tx, const char *id, struct evidence *v)
 
 	memset(v, 0, sizeof(*v));
 	if (e)
-		return e;
+		return e == ERR_MISSING ? ERR_EXPIRED : e;
 	row_copy(r, 0, v->equipment, sizeof(v->equipment));
 	v->discover = keep(row_blob(r, 1), &v->discover_n);
 	v->challenge = keep(row_blob(r, 2), &v->challenge_n);
@@ -455,6 +465,68 @@ static enum err told_ocsp(struct tx *tx, struct errand *e, const struct errand_e
 	return err;
 }
 
+/* The account's secrets die with its job (DESIGN 3, row 5), and the package that only it could fetch. */
+enum err verify_job_ends(struct tx *tx, const char *id)
+{
+	return tx_do(tx, "UPDATE verification SET trigger_der = :none, package = :none, job = '' WHERE id = :id", WITH(B_BLOB("none", BYTES("", 0)), B_TEXT("id", id)));
+}
+
+struct past {
+	char equipment[EQUIPMENT_MAX], job[JOB_MAX];
+	int64_t counter; /* 0: nothing was sealed */
+};
+
+/* Nothing came of it: whose fault that was. */
+static const struct {
+	const char *state, *why;
+} unanswered[] = { { "asking", "the attestation provider did not answer in its time" }, { "sealing", "the HSS did not answer in its time" },
+	{ "packed", "its package expired before there was a DM service" } };
+
+static enum err past_tell(struct tx *tx, const struct errand *e, const struct past *v)
+{
+	if (*v->job)
+		return tx_audit(tx, "provision", ABOUT({ "equipment", v->equipment }, { "job", v->job }), "job %s of %s has expired", v->job, v->equipment);
+	for (size_t i = 0; i < sizeof(unanswered) / sizeof(*unanswered); i++)
+		if (!strcmp(unanswered[i].state, e->state))
+			return tx_audit(tx, "verify", ABOUT({ "equipment", v->equipment }), "%s has to prove itself again: %s", v->equipment, unanswered[i].why);
+	return OK;
+}
+
+/* Its receipt may still come, however late, unless a later package's has, or a later package took its place. */
+static enum err past_needed(struct tx *tx, const struct past *v)
+{
+	const struct row *r;
+
+	return !v->counter ? ERR_MISSING : tx_get(tx, "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM verification WHERE equipment = :equipment AND counter > :counter)"
+		" AND NOT EXISTS (SELECT 1 FROM receipt WHERE equipment = :equipment AND counter >= :counter AND ack <> x'')",
+		WITH(B_TEXT("equipment", v->equipment), B_INT("counter", v->counter)), &r);
+}
+
+static enum err over(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
+{
+	struct past v = { .counter = 0 };
+	const struct row *r;
+	enum err err = tx_get(tx, "SELECT equipment, job, counter FROM verification WHERE id = :id", WITH(B_TEXT("id", e->id)), &r);
+
+	(void)event, (void)w;
+	if (err)
+		return err == ERR_MISSING ? tx_errand_end(tx, e->kind, e->id) : err;
+	row_copy(r, 0, v.equipment, sizeof(v.equipment));
+	row_copy(r, 1, v.job, sizeof(v.job));
+	v.counter = row_int(r, 2);
+	err = past_tell(tx, e, &v);
+	if (!err)
+		err = verify_job_ends(tx, e->id);
+	if (!err)
+		err = past_needed(tx, &v);
+	if (err != ERR_MISSING) {
+		e->due = clock_now_ms() + KEEP_MS;
+		return err;
+	}
+	err = tx_do(tx, "DELETE FROM verification WHERE id = :id", WITH(B_TEXT("id", e->id)));
+	return err ? err : tx_errand_end(tx, e->kind, e->id);
+}
+
 static enum err secret_octets(size_t *n, uint8_t *p, size_t want)
 {
 	*n = want;
@@ -462,27 +534,19 @@ static enum err secret_octets(size_t *n, uint8_t *p, size_t want)
 }
 
 /* The DM account of one job, and package #0 that begins it; signed, because the equipment believes only that. */
-static enum err trigger_make(struct tx *tx, const struct errand *e, const char *equipment, int64_t expires, struct trigger *t, uint8_t **der, size_t *n)
+static enum err trigger_make(const struct process *p, const struct peer *dm, struct trigger *t, uint8_t **der, size_t *n)
 {
-	const struct process *p = store_owner(tx);
-	const struct conf *c = p->conf;
-	const struct peer *dm = peers_find(p->peers, "dm", c->dm);
 	const struct signer by = { p->sign_cert, p->sign_issuer, p->sign_key };
 	struct notification notice = { .user_interaction = 1 };
 	uint8_t random[8];
-	enum err err = dm ? secret_random(random, sizeof(random)) : fail(tx_why(tx), ERR_MISSING, "dm %s is not known", c->dm);
+	enum err err = secret_random(random, sizeof(random));
 
-	memset(t, 0, sizeof(*t));
 	if (!err)
 		err = hex_of(BYTES_OF(random), t->job, sizeof(t->job));
 	if (!err)
 		err = text_copy(t->dlusim, sizeof(t->dlusim), p->id);
 	if (!err)
-		err = text_copy(t->equipment, sizeof(t->equipment), equipment);
-	if (!err)
-		err = hex_read(e->id, t->answer, sizeof(t->answer));
-	if (!err)
-		err = text_copy(t->dm, sizeof(t->dm), c->dm);
+		err = text_copy(t->dm, sizeof(t->dm), dm->party.id);
 	if (!err)
 		err = text_copy(t->dm_address, sizeof(t->dm_address), dm->address);
 	snprintf(t->user, sizeof(t->user), "%s/%s", p->id, t->job);
@@ -495,23 +559,66 @@ static enum err trigger_make(struct tx *tx, const struct errand *e, const char *
 	if (!err)
 		err = secret_octets(&t->server_nonce.n, t->server_nonce.p, 16);
 	notice.session = (uint16_t)(random[0] << 8 | random[1]);
-	snprintf(notice.server, sizeof(notice.server), "%s", c->dm);
+	snprintf(notice.server, sizeof(notice.server), "%s", t->dm);
 	if (!err)
 		err = notification_write(&notice, BYTES(t->server_secret.p, t->server_secret.n), BYTES(t->server_nonce.p, t->server_nonce.n), t->notice.p,
 			sizeof(t->notice.p), &t->notice.n);
-	t->expiry = expires;
 	return err ? err : cms_sign(OBJECT_TRIGGER, t, &by, der, n);
+}
+
+/* An operator adds it; until then the package waits here, and the story says so. */
+static enum err dm_missing(struct tx *tx, struct errand *e, const struct trigger *t, const char *package)
+{
+	const struct conf *c = ((const struct process *)store_owner(tx))->conf;
+	const int told = !strcmp(e->state, "packed");
+
+	snprintf(e->state, sizeof(e->state), "packed");
+	e->due = clock_now_ms() + DM_MS;
+	return told ? OK : tx_audit(tx, "verify", ABOUT({ "equipment", t->equipment }, { "package", package }),
+		"package %s of %s waits: DM service %s is not known here; it is an operator's turn: `usher peer add`", package, t->equipment, c->dm);
+}
+
+static enum err trigger_give(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
+{
+	const struct process *p = store_owner(tx);
+	const struct peer *dm = peers_find(p->peers, "dm", ((const struct conf *)p->conf)->dm);
+	struct trigger t = { .expiry = 0 };
+	uint8_t *der = NULL;
+	size_t n = 0;
+	char package[JOB_MAX];
+	const struct row *r;
+	enum err err = tx_get(tx, "SELECT equipment, package_id, expires_at FROM verification WHERE id = :id", WITH(B_TEXT("id", e->id)), &r);
+
+	if (err)
+		return err;
+	row_copy(r, 0, t.equipment, sizeof(t.equipment));
+	row_copy(r, 1, package, sizeof(package));
+	t.expiry = row_int(r, 2);
+	if (!dm)
+		return t.expiry > clock_now() ? dm_missing(tx, e, &t, package) : over(tx, e, event, w);
+	err = hex_read(e->id, t.answer, sizeof(t.answer));
+	if (!err)
+		err = trigger_make(p, dm, &t, &der, &n);
+	if (!err)
+		err = tx_do(tx, "UPDATE verification SET trigger_der = :trigger, job = :job WHERE id = :id", WITH(B_BLOB("trigger", BYTES(der, n)),
+			B_TEXT("job", t.job), B_TEXT("id", e->id)));
+	if (!err)
+		err = tx_audit(tx, "verify", ABOUT({ "equipment", t.equipment }, { "package", package }, { "job", t.job }),
+			"the HSS sealed package %s for %s; it is the equipment's turn to fetch it by job %s", package, t.equipment, t.job);
+	snprintf(e->state, sizeof(e->state), "sealed");
+	e->due = t.expiry * 1000;
+	secret_wipe(&t, sizeof(t));
+	OPENSSL_free(der);
+	return err;
 }
 
 static enum err sealed(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
 {
 	json_t *o = json_loadb((const char *)event->body.p, event->body.n, 0, NULL);
-	uint8_t *package = malloc(PACKAGE_MAX_), *der = NULL;
-	size_t n = 0, len = 0;
-	char id[JOB_MAX], equipment[EQUIPMENT_MAX];
+	uint8_t *package = malloc(PACKAGE_MAX_);
+	size_t n = 0;
+	char id[JOB_MAX];
 	int64_t counter = 0, expires = 0;
-	struct trigger t;
-	const struct row *r;
 	enum err err = package ? json_get_b64(o, "package", package, PACKAGE_MAX_, &n, w) : ERR_NOMEM;
 
 	if (!err)
@@ -519,26 +626,14 @@ static enum err sealed(struct tx *tx, struct errand *e, const struct errand_even
 	if (!err)
 		err = json_get_number(o, "counter", 1, INT64_MAX / 2, &counter, w);
 	if (!err)
-		err = json_get_number(o, "expires_at", 1, INT64_MAX / 2, &expires, w);
+		err = json_get_number(o, "expires_at", 1, JSON_TIME_MOST, &expires, w);
 	json_decref(o);
 	if (!err)
-		err = tx_get(tx, "SELECT equipment FROM verification WHERE id = :id", WITH(B_TEXT("id", e->id)), &r);
-	if (!err)
-		row_copy(r, 0, equipment, sizeof(equipment));
-	if (!err)
-		err = trigger_make(tx, e, equipment, expires, &t, &der, &len);
-	if (!err)
-		err = tx_do(tx, "UPDATE verification SET package = :package, package_id = :package_id, counter = :counter, trigger_der = :trigger, job = :job WHERE id = :id",
-			WITH(B_BLOB("package", BYTES(package, n)), B_TEXT("package_id", id), B_INT("counter", counter), B_BLOB("trigger", BYTES(der, len)),
-				B_TEXT("job", t.job), B_TEXT("id", e->id)));
-	if (!err)
-		err = tx_audit(tx, "verify", ABOUT({ "equipment", equipment }, { "package", id }, { "job", t.job }),
-			"the HSS sealed package %s for %s; it is the equipment's turn to fetch it by job %s", id, equipment, t.job);
-	secret_wipe(&t, sizeof(t));
-	OPENSSL_free(der);
+		err = tx_do(tx, "UPDATE verification SET package = :package, package_id = :package_id, counter = :counter, expires_at = :expires WHERE id = :id",
+			WITH(B_BLOB("package", BYTES(package, n)), B_TEXT("package_id", id), B_INT("counter", counter), B_INT("expires", expires),
+				B_TEXT("id", e->id)));
 	free(package);
-	e->due = expires * 1000;
-	return err;
+	return err ? err : trigger_give(tx, e, event, w);
 }
 
 /* HTTP's refusal is unsigned, and so no verdict. */
@@ -546,22 +641,6 @@ static enum err not_answered(struct tx *tx, struct errand *e, const struct erran
 {
 	(void)tx, (void)e;
 	return fail(w, ERR_AGAIN, "the OCSP responder at %s refuses the request; it is asked again", event->peer);
-}
-
-/* Nobody came for the package while it could be installed: the job's secrets die with it (DESIGN 3, row 5). */
-static enum err expired(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
-{
-	const struct row *r;
-	char equipment[EQUIPMENT_MAX], job[JOB_MAX];
-	enum err err = tx_get(tx, "SELECT equipment, job FROM verification WHERE id = :id AND job <> ''", WITH(B_TEXT("id", e->id)), &r);
-
-	(void)event, (void)w;
-	if (err)
-		return err == ERR_MISSING ? OK : err; /* ended before */
-	row_copy(r, 0, equipment, sizeof(equipment));
-	row_copy(r, 1, job, sizeof(job));
-	err = tx_do(tx, "UPDATE verification SET trigger_der = :none, job = '' WHERE id = :id", WITH(B_BLOB("none", BYTES("", 0)), B_TEXT("id", e->id)));
-	return err ? err : tx_audit(tx, "provision", ABOUT({ "equipment", equipment }, { "job", job }), "job %s of %s has expired", job, equipment);
 }
 
 enum err verify_refused(struct tx *tx, const struct errand *e)
@@ -579,9 +658,10 @@ enum err verify_refused(struct tx *tx, const struct errand *e)
 const struct errand_rule verify_rules[] = {
 	{ "asking", "ocsp.ok", NULL, told_ocsp, "sealing", "refused" },
 	{ "asking", "ocsp.refused", NULL, not_answered, NULL, NULL },
-	{ "sealing", "seal.ok", "hss", sealed, "sealed", "refused" },
+	{ "sealing", "seal.ok", "hss", sealed, NULL, "refused" }, /* to sealed, or packed */
 	{ "sealing", "seal.refused", "hss", letter_refused, NULL, "refused" },
-	{ "sealed", "due", NULL, expired, "sealed", NULL },
+	{ "packed", "due", NULL, trigger_give, NULL, NULL },
+	{ "*", "due", NULL, over, NULL, NULL },
 	{ 0 },
 };
 const char *const verify_settled[] = { "sealed", "refused", NULL };

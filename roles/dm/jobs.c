@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
  * A job: fetched from the DLUSIM service, then ready, delivered, installed, active or failed; expired
- * if nobody came. Its account dies with it.
+ * if nobody came. Its account dies with it; when its row goes stands in doc/retention.md.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,20 +12,17 @@
 #include "roles/dm/dm.h"
 
 enum { PACKAGE_ROOM = 40 * 1024, /* in base64 it fits a message beside the rest */
-	FETCHING_MOST = 1000, REFUSED_MS = 600000 };
+	FETCHING_MOST = 1000, FETCH_MS = 600000, KEEP_MS = 7 * 86400000 };
 
 /* --- fetching --- */
 
-/* Whoever names a user makes an errand, before he has proved anything: they are counted, and the refused ones forgotten. */
+/* Whoever names a user makes an errand, before he has proved anything: they are counted, and those that found no job forgotten. */
 enum err job_begin(struct tx *tx, const char *user, const char *dlusim, const char *job)
 {
 	const struct row *r;
 	struct errand found;
-	enum err e = tx_do(tx, "DELETE FROM errand WHERE kind = 'job' AND state = 'refused' AND changed < :then",
-		WITH(B_INT("then", clock_now_ms() - REFUSED_MS)));
+	enum err e = tx_errand_get(tx, "job", user, &found);
 
-	if (!e)
-		e = tx_errand_get(tx, "job", user, &found);
 	if (e != ERR_MISSING)
 		return e;
 	e = tx_get(tx, "SELECT COUNT(*) FROM errand WHERE kind = 'job' AND state = 'fetching'", NULL, &r);
@@ -33,6 +30,8 @@ enum err job_begin(struct tx *tx, const char *user, const char *dlusim, const ch
 		e = ERR_AGAIN;
 	if (!e)
 		e = tx_errand_begin(tx, "job", user, "fetching");
+	if (!e)
+		e = tx_errand_due(tx, "job", user, clock_now_ms() + FETCH_MS);
 	return e ? e : letter_json(tx, &(struct letter){ .word = "fetch", .errand = "job", .id = user, .role = "dlusim", .peer = dlusim, .path = "/v1/provision" },
 		json_pack("{s:s}", "job", job));
 }
@@ -62,7 +61,7 @@ static enum err fetched(struct tx *tx, struct errand *e, const struct errand_eve
 	if (!err)
 		err = json_get_text(o, "package_id", j.package_id, sizeof(j.package_id), w);
 	if (!err)
-		err = json_get_number(o, "expires_at", 1, INT64_MAX / 2, &j.expires, w);
+		err = json_get_number(o, "expires_at", 1, JSON_TIME_MOST, &j.expires, w);
 	json_decref(o);
 	if (!err && strcmp(j.user, e->id))
 		err = fail(w, ERR_DENIED, "dlusim %s answers with the account of another job", event->peer);
@@ -82,34 +81,45 @@ static enum err fetched(struct tx *tx, struct errand *e, const struct errand_eve
 	return err;
 }
 
-/* Nobody came while the package could be installed. */
+/* What is left of a job tells its story; the account and the package do not outlive it. The last answer stays: it may be asked again. */
+static enum err forget(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
+{
+	(void)event, (void)w;
+	e->due = clock_now_ms() + KEEP_MS;
+	return tx_do(tx, "UPDATE job SET client_hash = '', server_hash = '', client_nonce = :none, server_nonce = :none, package = :none WHERE user = :user",
+		WITH(B_BLOB("none", BYTES("", 0)), B_TEXT("user", e->id)));
+}
+
+/* Nobody came while the package could be installed; or the DLUSIM service has not heard yet how it ended. */
 static enum err expired(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
 {
 	struct job j;
 	enum err err = job_get(tx, e->id, &j);
 
-	(void)event, (void)w;
-	if (!err && *j.client_hash)
+	if (!err && strcmp(j.state, "active") && strcmp(j.state, "failed")) {
 		err = tx_audit(tx, "provision", ABOUT({ "equipment", j.equipment }, { "job", j.job }, { "package", j.package_id }),
 			"job %s of %s has expired in state %s", j.job, j.equipment, j.state);
-	if (!err && *j.client_hash)
-		err = job_finish(tx, &j, "expired", 0);
-	return err ? err : job_save(tx, &j, BYTES("", 0));
+		if (!err)
+			err = job_finish(tx, &j, "expired", 0);
+		if (!err)
+			err = job_save(tx, &j, BYTES("", 0));
+	}
+	return err ? err : forget(tx, e, event, w);
 }
 
-/* What is left of a job tells its story; the account and the package do not outlive it. The last answer stays: it may be asked again. */
-static enum err forget(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
+static enum err gone(struct tx *tx, struct errand *e, const struct errand_event *event, struct why *w)
 {
+	enum err err = tx_do(tx, "DELETE FROM job WHERE user = :user", WITH(B_TEXT("user", e->id)));
+
 	(void)event, (void)w;
-	e->due = 0;
-	return tx_do(tx, "UPDATE job SET client_hash = '', server_hash = '', client_nonce = :none, server_nonce = :none, package = :none WHERE user = :user",
-		WITH(B_BLOB("none", BYTES("", 0)), B_TEXT("user", e->id)));
+	return err ? err : tx_errand_end(tx, e->kind, e->id);
 }
 
 const struct errand_rule job_rules[] = {
 	{ "fetching", "fetch.ok", "dlusim", fetched, "ready", "refused" },
 	{ "fetching", "fetch.refused", "dlusim", letter_refused, NULL, "refused" },
-	{ "ready", "due", NULL, expired, "ready", NULL },
+	{ "ready", "due", NULL, expired, "ended", NULL },
+	{ "*", "due", NULL, gone, NULL, NULL },
 	{ "*", "done.ok", "dlusim", forget, "ended", NULL },
 	{ "*", "done.refused", "dlusim", forget, "ended", NULL },
 	{ 0 },

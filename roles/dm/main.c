@@ -22,7 +22,10 @@ static const char tables[] =
 static const char sessions[] =
 #include "dm.2.sql.h"
 	;
-static const char *const upgrades[] = { tables, sessions, NULL };
+static const char lives[] =
+#include "dm.3.sql.h"
+	;
+static const char *const upgrades[] = { tables, sessions, lives, NULL };
 static const struct store_schema schema = { upgrades };
 static const struct metric metrics[] = {
 	[COUNT_MESSAGES] = { "usher_dm_messages_total", "SyncML messages with a right MAC.", 0 },

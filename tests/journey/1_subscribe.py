@@ -16,6 +16,11 @@ with World() as w:
     story = w.story("dlusim", "", "equipment", "acme:000001")
     assert "the claim proof for acme:000001 is wrong" in story, story
     assert "no equipment acme:000777 is bound here" in w.story("dlusim", "", "equipment", "acme:000777")
+    # another owner's orders without the claim key, one with a high serial, one with the serial that comes next: they take nothing away
+    open(w.path("mallory"), "w").write(w.usher("people", "add", "dlusim.home.example", "mallory"))
+    open(w.path("theirs.csv"), "w").write("\n".join([lines[0], f"acme:000003,901-70,{key2},{10 ** 18}", "acme:000001,901-70," + key2 + ",2"]) + "\n")
+    assert "2 refused" in w.usher("owner", "claim", "theirs.csv", "--dlusim", "dlusim.home.example=127.0.0.1:@dlusim/run/ports#owner", "--roots",
+                                "pki/roots.pem", "--token-file", "mallory", code=1)
     # the HSS is away: the rows wait, and complete by themselves
     hss = w.pids("hss")[0]
     os.kill(hss, signal.SIGSTOP)

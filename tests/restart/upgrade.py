@@ -39,8 +39,12 @@ with World() as w:
     for role, changes in (("dm", [f"DROP COLUMN {c}" for c in ("session", "msg", "said", "mac", "reply", "reply_mac")] + ["ADD COLUMN failures BIGINT NOT NULL DEFAULT 0"]),
                           ("dlusim", [])):
         db = sqlite3.connect(w.path(role, role + ".db"))
+        for index in {"dm": ["errand_fetching"], "dlusim": ["challenge_expires", "verification_equipment", "receipt_equipment"]}[role]:
+            db.execute(f"DROP INDEX {index}")
         for change in changes:
             db.execute(f"ALTER TABLE job {change}")
+        for table, column in {"dm": [], "dlusim": [("verification", "expires_at"), ("receipt", "counter")]}[role]:
+            db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         db.execute("UPDATE errand SET due = 0")
         db.execute("UPDATE schema_version SET version = 2")
         db.commit()
