@@ -54,14 +54,19 @@ static char *door(const struct fleet *f, const char *name, const char *dir, cons
 
 /* --- files beside the tre --- */
 
+/* Whole or not at all: that a file is there says that a step is done. */
 static int file_write(const char *path, struct bytes b)
 {
-	FILE *f = fopen(path, "we");
-	int ok = f && !fchmod(fileno(f), 0600) && fwrite(b.p, 1, b.n, f) == b.n && !fflush(f) && !fsync(fileno(f));
+	char part[ROOM + 100];
+	FILE *f;
+	int ok;
 
+	snprintf(part, sizeof(part), "%s.part", path);
+	f = fopen(part, "we");
+	ok = f && !fchmod(fileno(f), 0600) && fwrite(b.p, 1, b.n, f) == b.n && !fflush(f) && !fsync(fileno(f));
 	if (f)
 		fclose(f);
-	return ok ? DONE : sorry("%s: %s", path, strerror(errno));
+	return ok && !rename(part, path) ? DONE : sorry("%s: %s", path, strerror(errno));
 }
 
 static int file_text(const char *dir, const char *name, char *dst, size_t cap)
@@ -333,17 +338,14 @@ static int batch_read(const struct fleet *f, struct batch *b, char *noted)
 
 static int batch_write(const struct fleet *f, const struct batch *b, int loaded)
 {
-	char part[sizeof(b->path) + 8], text[BATCH * NAME + 16];
+	char text[BATCH * NAME + 16];
 	struct wr t = wr_of(text, sizeof(text));
 
 	for (size_t i = 0; i < b->n; i++)
 		wr_printf(&t, "%s\n", f->name[b->member[i]]);
 	if (loaded)
 		wr_text(&t, "loaded\n");
-	snprintf(part, sizeof(part), "%s.part", b->path);
-	if (wr_done(&t) || file_write(part, wr_view(&t)))
-		return FAILED;
-	return rename(part, b->path) ? sorry("%s: %s", b->path, strerror(errno)) : DONE;
+	return wr_done(&t) ? FAILED : file_write(b->path, wr_view(&t));
 }
 
 static int batch_send(struct fleet *f, const struct batch *b)

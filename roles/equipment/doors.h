@@ -27,8 +27,8 @@ enum err tre_enrol(struct tre *t, enum tre_key which, uint8_t **der, size_t *n, 
 enum err tre_load_roots(struct tre *t, STACK_OF(X509) *roots, struct why *w) MUST_CHECK;
 enum err tre_load_certificate(struct tre *t, X509 *leaf, X509 *issuer, struct why *w) MUST_CHECK;
 enum err tre_load_order(struct tre *t, struct bytes der, char pimsi[DIGITS_MAX], struct why *w) MUST_CHECK;
-/* The claim key, once, before the first order. ERR_ORDER afterwards. */
-enum err tre_label(struct tre *t, struct secret *claim_key, struct why *w) MUST_CHECK;
+/* The claim key, for the label: before the first order, and again until then, should it get lost on its way. ERR_ORDER afterwards. */
+enum err tre_label(const struct tre *t, struct secret *claim_key, struct why *w) MUST_CHECK;
 /* SHA-256 of the attestation certificate: what a binding names. */
 enum err tre_certificate_hash(const struct tre *t, uint8_t hash[32]) MUST_CHECK;
 /* The i-th order's readable part. ERR_MISSING. */

@@ -145,7 +145,7 @@ static const struct door {
 	enum err (*act)(struct tre *t, struct line *l);
 } doors[] = {
 	{ "csr", "attest|deliver", "prints base64 of a PKCS#10 for one of the tre's two keys", csr },
-	{ "label", NULL, "prints the claim key for the label; once", label },
+	{ "label", NULL, "prints the claim key for the label, until the first order is loaded", label },
 	{ "hash", NULL, "prints the SHA-256 of the attestation certificate", hash },
 	{ "load-roots", "FILE", "takes the PKI's roots (PEM)", roots },
 	{ "load-cert", "FILE", "takes a certificate and its issuing CA (PEM)", certificate },

@@ -19,7 +19,12 @@ with World() as w:
     assert open(w.path("fleet/acme_000003/pimsi")).read() == rows[2][0] + " 901-70\n" and open(w.path("fleet/orders/first.0")).read() == first
     assert w.sql("reg", "registration", "SELECT COUNT(*) FROM pimsi WHERE state <> 'free'") == [(3,)]
     # further equipments under the same name: a PIMSI each for them, nothing new for the others; one that is half enrolled is named
-    w.usher(*w.fab, "factory", "enrol", "fleet", "--maker", "acme", "--count", "1", "--first", "9")
+    enrol = (*w.fab, "factory", "enrol", "fleet", "--maker", "acme", "--count", "1", "--first", "9")
+    w.usher(*enrol)
+    label = open(w.path("fleet/acme_000009/label")).read()
+    os.unlink(w.path("fleet/acme_000009/label"))  # lost on its way: it is told again while there is no order
+    w.usher(*enrol)
+    assert len(label) == 26 and open(w.path("fleet/acme_000009/label")).read() == label
     os.mkdir(w.path("fleet/acme_000010"))
     err = w.usher(*order, code=1)
     assert "fleet/acme_000010 is not enrolled to its end" in err and "4 PIMSIs of 901-70 loaded" in err, err
@@ -39,11 +44,11 @@ with World() as w:
     # two certificates of the devices CA per equipment, without end
     certs = w.json("ca", "list", "equipment", "acme:000001")["certificates"]
     assert sorted(c["use"] for c in certs) == ["deliver", "sign"] and {c["issuer"] for c in certs} == {"devices"}
-    # the claim key is told once
+    # the claim key is not told any more when there is an order
     import subprocess
     from usher import BUILD
     p = subprocess.run([os.path.join(BUILD, "roles/equipment/usher-equipment"), "label", w.path("fleet/acme_000001")], capture_output=True, text=True)
-    assert p.returncode == 1 and "has told its claim key" in p.stderr, p
+    assert p.returncode == 1 and "has an order: its claim key is not told any more" in p.stderr, p
     # an order for another equipment does not load
     p = subprocess.run([os.path.join(BUILD, "roles/equipment/usher-equipment"), "load-order", w.path("fleet/acme_000009"),
                         w.path("fleet/acme_000001/order.der")], capture_output=True, text=True)

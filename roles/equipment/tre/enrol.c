@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Step 0 in the tre: it makes its keys, takes certificates, roots and orders, and tells its claim key once. */
+/* Step 0 in the tre: it makes its keys, takes certificates, roots and orders, and tells its claim key before the first of them. */
 #include <fcntl.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
@@ -283,23 +283,12 @@ enum err tre_load_order(struct tre *t, struct bytes der, char pimsi[DIGITS_MAX],
 	return e ? e == ERR_EXISTS ? OK : e : changed(t, s, OK);
 }
 
-enum err tre_label(struct tre *t, struct secret *claim_key, struct why *w)
+enum err tre_label(const struct tre *t, struct secret *claim_key, struct why *w)
 {
-	struct tre_state *s;
-	enum err e;
-
-	if (t->state.label_given)
-		return fail(w, ERR_ORDER, "%s has told its claim key; it is on the label", t->state.equipment);
 	if (t->state.pimsis)
 		return fail(w, ERR_ORDER, "%s has an order: its claim key is not told any more", t->state.equipment);
-	s = state_copy(t);
-	if (!s)
-		return ERR_NOMEM;
-	s->label_given = 1;
-	e = changed(t, s, OK);
-	if (!e)
-		*claim_key = t->state.claim_key;
-	return e;
+	*claim_key = t->state.claim_key;
+	return OK;
 }
 
 enum err tre_certificate_hash(const struct tre *t, uint8_t hash[32])

@@ -33,7 +33,7 @@ static void put(struct wr *w, const struct tre_state *s)
 	wr_u16(w, VERSION);
 	wr_copy(w, s->equipment, sizeof(s->equipment));
 	wr_copy(w, s->claim_key.octet, 16);
-	wr_u64(w, (uint64_t)s->label_given);
+	wr_u64(w, 0); /* was once a mark that the claim key is told */
 	for (int i = 0; i < 2; i++) {
 		PUT_VAR(w, s->key[i]);
 		PUT_VAR(w, s->cert[i]);
@@ -73,7 +73,7 @@ static enum err get(struct bytes in, struct tre_state *s)
 	rd_copy(&r, s->equipment, sizeof(s->equipment));
 	s->equipment[sizeof(s->equipment) - 1] = 0;
 	rd_copy(&r, s->claim_key.octet, 16);
-	s->label_given = (int64_t)rd_u64(&r);
+	(void)rd_u64(&r);
 	for (int i = 0; i < 2; i++) {
 		GET_VAR(&r, s->key[i]);
 		GET_VAR(&r, s->cert[i]);

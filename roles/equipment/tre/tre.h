@@ -39,7 +39,6 @@ enum { BY_PACKAGE, BY_DLUSIM, BY_REGISTRATION, BY_COUNT };
 struct tre_state {
 	char equipment[EQUIPMENT_MAX];
 	struct secret claim_key;
-	int64_t label_given;
 	OCTETS(256) key[2];            /* PKCS#8 DER: attestation, delivery */
 	OCTETS(TRE_DER) cert[2], issuer;
 	OCTETS(TRE_DER) root[TRE_ROOTS];

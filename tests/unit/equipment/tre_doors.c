@@ -884,7 +884,15 @@ static void orders_and_roots(void **state)
 		sk_X509_push(many, w.pki.root);
 	assert_int_equal(tre_load_roots(w.t, many, &w.why), ERR_LIMIT);
 	sk_X509_free(many);
+	for (int i = 0; i < 2; i++) { /* the label got lost, over a power cut too: it is told again until there is an order */
+		struct secret k;
+
+		assert_int_equal(tre_label(w.t, i ? &k : &w.claim, &w.why), OK);
+		assert_true(!i || secret_same(&k, &w.claim));
+		world_again(&w);
+	}
 	world_manufacture(&w);
+	assert_int_equal(tre_label(w.t, &w.claim, &w.why), ERR_ORDER);
 	assert_int_equal(tre_load_order(w.t, BYTES(w.order, w.order_n), got, &w.why), OK); /* the very same again */
 	assert_string_equal(got, "901700000000017");
 	assert_int_equal(tre_orders(w.t), 1);
