@@ -116,17 +116,9 @@ static void sweep(void *arg)
 
 static struct bufferevent *stream_new(struct server *s)
 {
-	SSL *ssl = s->tls ? tls_accept(s->tls, s->ask_client != 0) : NULL;
-	struct bufferevent *bev;
-
 	if (!s->tls)
 		return bufferevent_socket_new(s->base, -1, BEV_OPT_CLOSE_ON_FREE);
-	bev = ssl ? bufferevent_openssl_socket_new(s->base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE) : NULL;
-	if (bev)
-		bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-	else
-		SSL_free(ssl);
-	return bev;
+	return tls_stream(s->base, -1, tls_accept(s->tls, s->ask_client != 0), BUFFEREVENT_SSL_ACCEPTING);
 }
 
 static struct bufferevent *connection_new(struct event_base *base, void *arg)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/tls.h"
 
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -285,6 +287,27 @@ SSL *tls_connect(struct tls *t, const char *role, const char *id)
 	free(x);
 	SSL_free(ssl);
 	return NULL;
+}
+
+/* libevent gives each chunk of its buffer to SSL_write by itself: a head and its body would be two records, each with its system calls. */
+static void gather(struct evbuffer *out, const struct evbuffer_cb_info *change, void *arg)
+{
+	size_t n = evbuffer_get_length(out);
+
+	(void)arg;
+	if (change->n_added)
+		evbuffer_pullup(out, n < SSL3_RT_MAX_PLAIN_LENGTH ? (ev_ssize_t)n : SSL3_RT_MAX_PLAIN_LENGTH);
+}
+
+struct bufferevent *tls_stream(struct event_base *base, evutil_socket_t fd, SSL *ssl, enum bufferevent_ssl_state state)
+{
+	struct bufferevent *bev = ssl ? bufferevent_openssl_socket_new(base, fd, ssl, state, BEV_OPT_CLOSE_ON_FREE) : NULL;
+
+	if (!bev)
+		return NULL; /* and libevent has freed ssl */
+	bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+	evbuffer_add_cb(bufferevent_get_output(bev), gather, NULL);
+	return bev;
 }
 
 enum err tls_curl(SSL_CTX *ctx, struct tls_expect *expect)

@@ -6,6 +6,7 @@
  * it holds. Who the other side is comes from its certificate as (role, id); names of hosts play no part.
  * Test builds write key logs to the file SSLKEYLOGFILE.
  */
+#include <event2/bufferevent_ssl.h>
 #include <openssl/ssl.h>
 
 #include "core/cert.h"
@@ -28,6 +29,11 @@ STACK_OF(X509) *tls_roots(struct tls *t); /* borrowed */
 SSL *tls_accept(struct tls *t, int ask_client);
 /* A client connection that accepts only the server (role, id). The strings are copied. Caller owns. */
 SSL *tls_connect(struct tls *t, const char *role, const char *id);
+/*
+ * The connection as octets on the loop, over the socket fd (-1: still to be connected). Takes ssl over, also when it fails; NULL: out of
+ * memory, or no ssl. What is put into its output at a time leaves as one record, as far as a record holds it (16 KiB).
+ */
+struct bufferevent *tls_stream(struct event_base *base, evutil_socket_t fd, SSL *ssl, enum bufferevent_ssl_state state);
 /* Makes an SSL_CTX of somebody else's (libcurl's) verify the server as (role, id); own certificate is set as well.
  * expect must live as long as the handshake. */
 struct tls_expect {

@@ -2,7 +2,6 @@
 #include "link/carrier.h"
 
 #include <event2/buffer.h>
-#include <event2/bufferevent_ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,19 +74,14 @@ struct carrier *carrier_accepted(struct carriers *s, struct bufferevent *bev)
 
 static struct carrier *fresh(struct carriers *s, const char *address, struct tls *tls, const char *role, const char *id)
 {
-	SSL *ssl = tls_connect(tls, role, id);
-	struct bufferevent *bev = ssl ? bufferevent_openssl_socket_new(loop_base(s->loop), -1, ssl, BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE)
-		: NULL;
+	struct bufferevent *bev = tls_stream(loop_base(s->loop), -1, tls_connect(tls, role, id), BUFFEREVENT_SSL_CONNECTING);
 	struct carrier *c = bev ? carrier_accepted(s, bev) : NULL;
 
 	if (!c) {
 		if (bev)
 			bufferevent_free(bev);
-		else
-			SSL_free(ssl);
 		return NULL;
 	}
-	bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
 	c->tls = tls;
 	if (text_copy(c->address, sizeof(c->address), address) || text_copy(c->party.role, sizeof(c->party.role), role)
 		|| text_copy(c->party.id, sizeof(c->party.id), id)) {

@@ -13,8 +13,8 @@
 
 enum {
 	CARRIER_AGE_S = 600,      /* an older connection takes no new tunnel: certificates are judged again */
-	CARRIER_FREE_S = 20,      /* unused, the client closes it */
-	CARRIER_WAIT_S = 60,      /* unused, the server closes it; more than the client's */
+	CARRIER_FREE_S = 60,      /* unused, the client closes it */
+	CARRIER_WAIT_S = 90,      /* unused, the server closes it; more than the client's */
 	CARRIER_FREE_MOST = 256,  /* free ones that a client keeps, over all gateways */
 	CARRIER_DRAIN_S = 10,     /* for the other side's end, after ours */
 };

@@ -236,16 +236,14 @@ static void dial(void *arg)
 	char host[256];
 	uint16_t port;
 	struct why w = { "" };
-	SSL *ssl = conf_address(l->address, host, sizeof(host), &port, &w) ? NULL : tls_connect(l->tls, l->party.role, l->party.id);
 
 	l->timer = NULL;
-	if (ssl)
-		l->bev = bufferevent_openssl_socket_new(loop_base(l->loop), -1, ssl, BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE);
+	if (!conf_address(l->address, host, sizeof(host), &port, &w))
+		l->bev = tls_stream(loop_base(l->loop), -1, tls_connect(l->tls, l->party.role, l->party.id), BUFFEREVENT_SSL_CONNECTING);
 	if (!l->bev) {
 		l->timer = timer_after(l->loop, DIAL_MS, dial, l);
 		return;
 	}
-	bufferevent_openssl_set_allow_dirty_shutdown(l->bev, 1);
 	bufferevent_setcb(l->bev, came, NULL, any_event, l);
 	bufferevent_enable(l->bev, EV_READ | EV_WRITE);
 	l->silent = 0;
@@ -309,11 +307,9 @@ static void make_room(struct gsup_server *s)
 
 static struct bufferevent *accepted_bev(struct gsup_server *s, evutil_socket_t fd)
 {
-	SSL *ssl = s->conf.tls ? tls_accept(s->conf.tls, 1) : NULL;
-
 	if (!s->conf.tls)
 		return bufferevent_socket_new(loop_base(s->loop), fd, BEV_OPT_CLOSE_ON_FREE);
-	return ssl ? bufferevent_openssl_socket_new(loop_base(s->loop), fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE) : NULL;
+	return tls_stream(loop_base(s->loop), fd, tls_accept(s->conf.tls, 1), BUFFEREVENT_SSL_ACCEPTING);
 }
 
 static void accepted(struct evconnlistener *el, evutil_socket_t fd, struct sockaddr *sa, int n, void *arg)
@@ -345,9 +341,7 @@ static void accepted(struct evconnlistener *el, evutil_socket_t fd, struct socka
 	bufferevent_setcb(l->bev, came, NULL, any_event, l);
 	bufferevent_enable(l->bev, EV_READ | EV_WRITE);
 	l->timer = timer_every(s->loop, PING_MS, ping, l);
-	if (s->conf.tls)
-		bufferevent_openssl_set_allow_dirty_shutdown(l->bev, 1);
-	else
+	if (!s->conf.tls)
 		say(l, CCM_ID_GET);
 }
 

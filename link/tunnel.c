@@ -497,14 +497,9 @@ static void head_came(struct bufferevent *bev, void *arg)
 
 static struct bufferevent *near_new(struct tunnel_server *s, evutil_socket_t fd)
 {
-	SSL *ssl;
-
 	if (!s->tls)
 		return bufferevent_socket_new(loop_base(s->loop), fd, BEV_OPT_CLOSE_ON_FREE);
-	ssl = tls_accept(s->tls, 1);
-	if (!ssl)
-		return NULL;
-	return bufferevent_openssl_socket_new(loop_base(s->loop), fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+	return tls_stream(loop_base(s->loop), fd, tls_accept(s->tls, 1), BUFFEREVENT_SSL_ACCEPTING);
 }
 
 /* Waits for a head. */
@@ -539,15 +534,12 @@ static void accepted(struct evconnlistener *el, evutil_socket_t fd, struct socka
 	struct carrier *c = bev && s->tls ? carrier_accepted(s->carriers, bev) : NULL;
 
 	(void)el, (void)sa, (void)n;
-	if (!bev) {
+	if (!bev)
 		close(fd);
-	} else if (s->tls && !c) {
+	else if (s->tls && !c)
 		bufferevent_free(bev);
-	} else {
-		if (s->tls)
-			bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+	else
 		tunnel_begin(s, bev, c, TUNNEL_HEAD_S * 1000);
-	}
 }
 
 /* A carrier that is free again. */

@@ -2,6 +2,12 @@
 /* Handshakes through memory: what each end accepts, and nothing but TLS 1.3. */
 #include "core/tls.h"
 
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "core/log.h"
 #include "tests/unit/pki.h"
 
@@ -249,10 +255,54 @@ static void by_its_own_time(void **state)
 	pki_free(&p);
 }
 
+/* A head and a body that are two chunks of libevent's buffer: one read gives both, and a read never gives more than one record. */
+static void one_record_for_what_is_said_together(void **state)
+{
+	struct pki p;
+	struct tls *s, *c;
+	struct event_base *base = event_base_new();
+	struct evbuffer *body = evbuffer_new();
+	struct bufferevent *bev;
+	SSL *client;
+	char text[64];
+	int fd[2], n = -1;
+
+	(void)state;
+	log_open("test", LOG_ERROR);
+	pki_new(&p);
+	s = pki_tls(&p, "hss", "001-01");
+	c = pki_tls(&p, "dlusim", "a.example");
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	bev = tls_stream(base, fd[0], tls_accept(s, 1), BUFFEREVENT_SSL_ACCEPTING);
+	assert_non_null(bev);
+	client = tls_connect(c, "hss", "001-01");
+	assert_int_equal(SSL_set_fd(client, fd[1]), 1);
+	bufferevent_enable(bev, EV_READ | EV_WRITE);
+	evbuffer_add(bufferevent_get_output(bev), "head ", 5);
+	evbuffer_add_reference(body, "body", 4, NULL, NULL);
+	evbuffer_add_buffer(bufferevent_get_output(bev), body);
+	for (int i = 0; i < 100 && n <= 0; i++) {
+		n = SSL_connect(client) == 1 ? SSL_read(client, text, sizeof(text)) : -1;
+		event_base_loop(base, EVLOOP_NONBLOCK);
+	}
+	assert_int_equal(n, 9);
+	assert_memory_equal(text, "head body", 9);
+	assert_null(tls_stream(base, -1, NULL, BUFFEREVENT_SSL_ACCEPTING));
+	bufferevent_free(bev);
+	SSL_free(client);
+	close(fd[1]);
+	evbuffer_free(body);
+	event_base_free(base);
+	tls_close(s);
+	tls_close(c);
+	pki_free(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(both_ends_are_known), cmocka_unit_test(only_whom_it_expects), cmocka_unit_test(another_use),
-		cmocka_unit_test(older_versions), cmocka_unit_test(by_its_own_time) };
+		cmocka_unit_test(older_versions), cmocka_unit_test(by_its_own_time),
+		cmocka_unit_test(one_record_for_what_is_said_together) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
