@@ -272,9 +272,17 @@ void row_octets(const struct row *r, int column, void *dst, size_t n)
 
 /* --- the store's thread --- */
 
+/* What frames transactions: without parameters, prepared once as all others are. */
 static int sql(struct store *s, const char *text)
 {
-	return sqlite3_exec(s->db, text, NULL, NULL, NULL);
+	sqlite3_stmt *frame;
+	int rc;
+
+	if (prepare(&s->tx, text, &frame))
+		return SQLITE_ERROR;
+	rc = sqlite3_step(frame);
+	sqlite3_reset(frame);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 enum err tx_try(struct tx *tx, tx_fn fn, void *arg)
