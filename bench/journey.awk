@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Reads what bench/journey gathered: lines "cpu.a|cpu.b|desk.a|desk.b|journey ROUND ...". Variables: N R json sign verify ecdh x25519.
+# Reads what bench/journey gathered: lines "cpu.a|cpu.b|desk.a|desk.b|fleet|journey ROUND ...". Variables: N R json sign verify ecdh x25519.
 function median(v, n,   i, j, t) {
 	for (i = 2; i <= n; i++)
 		for (j = i; j > 1 && v[j - 1] > v[j]; j--) { t = v[j]; v[j] = v[j - 1]; v[j - 1] = t }
@@ -39,6 +39,7 @@ $1 ~ /^desk/ {
 	else if (key == "ocsp") asked[$2] = gone
 	else { add(leg_of(role, step), role, $2, gone); sum[$2, role] += $4 }
 }
+$1 == "fleet" { fleet[$2] = (60 * ($3 + $5) + $4 + $6) * 1e6 / N } # minutes and seconds of user, then of system time
 $1 == "journey" {
 	line = $0; sub(/^journey [0-9]+ /, "", line)
 	eq = field(line, "equipment"); step = field(line, "step"); text = field(line, "text"); at = field(line, "at_ms") + 0
@@ -80,13 +81,13 @@ END {
 		if (home[r] != N) { printf "round %d: %d of %d came home\n", r, home[r], N; exit 1 }
 	ocsp_split()
 	for (r = 1; r <= R; r++) { for (name in names) whole[r] += by_role[name, r] / N; rate[r] = N * 1000 / (done[r] - first[r]) }
-	ours = median(whole, R); wall = median(rate, R); signed = asked[R] / N
+	ours = median(whole, R); wall = median(rate, R); equipment = median(fleet, R); signed = asked[R] / N
 	# Signed: discover answer, challenge, trigger, profile, acknowledgement, an OCSP answer per request, four TLS servers for the equipment.
 	# Verified: discover answer, answer, OCSP, receipt by dlusim; discover answer, challenge, answer, OCSP, receipt by hss; receipt by
 	# registration; the equipment's certificate by each of the three. Sealed: a key made and one agreement.
 	peer = (5 + signed + 4) * sign + (4 + 5 + 1 + 3) * verify + 2 * ecdh + 4 * 2 * x25519
 	if (json) {
-		printf "{\"devices\":%d,\"rounds\":%d,\"us_per_provisioning\":%.0f,\"journeys_per_second\":%.2f,\"peer_us\":%.0f,\"roles\":{", N, R, ours, wall, peer
+		printf "{\"devices\":%d,\"rounds\":%d,\"us_per_provisioning\":%.0f,\"us_of_equipment\":%.0f,\"journeys_per_second\":%.2f,\"peer_us\":%.0f,\"roles\":{", N, R, ours, equipment, wall, peer
 		sep = ""; for (name in names) { printf "%s\"%s\":%.0f", sep, name, role_median(name); sep = "," }
 		printf "},\"legs\":{"; sep = ""; for (leg in legs) { printf "%s\"%s\":%.0f", sep, leg, leg_median(leg); sep = "," }
 		printf "},\"link\":{"; sep = ""
@@ -101,6 +102,7 @@ END {
 			for (role in roles) if (cell_median(leg, role) >= 0.5) printf "  %s %.0f", role, cell_median(leg, role)
 			printf "\n"
 		}
+		printf "\nthe equipment's own CPU (tre, modem and agent of a fleet in one process)\n  %-14s %8.0f us\n", "equipment", equipment
 		printf "\non the equipment's link, by leg%24s %9s %6s\n", "sent", "received", "turns"
 		n = split("attach,discover,verify,provision,ocsp 7,install", order, ",")
 		for (i = 1; i <= n; i++) {
