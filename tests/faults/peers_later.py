@@ -24,7 +24,7 @@ with World() as w:
     p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "--until=operate", "fleet"], cwd=w.dir, env=w.env,
                          stderr=subprocess.DEVNULL)
     try:
-        w.wait("no OCSP address: said", lambda: told("(503): dlusim dlusim.home.example knows no OCSP address of attestation pki.example; `usher peer add` names it"), 40)
+        w.wait("no OCSP address: said", lambda: told("(503): dlusim dlusim.home.example knows no OCSP address of attestation pki.example or factory acme; `usher peer add` names it"), 40)
         move(pki + ".away", pki)
         says = "waits: DM service dm.example is not known here; it is an operator's turn: `usher peer add`"
         w.wait("no DM service: in the story", lambda: says in w.story("dlusim", "", "equipment", "acme:000001"), 60)
