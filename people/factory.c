@@ -372,21 +372,34 @@ static int batch_send(struct fleet *f, const struct batch *b)
 	return code ? code : batch_write(f, b, 1);
 }
 
-/* The equipments that no order of this name has yet, at most a batch of them; who is not enrolled is left out and named once. */
+/* Enrolled, and with a slot for its PIMSI: a number that no equipment takes would be issued for nothing. */
+static int can_take(const struct fleet *f, const char *name)
+{
+	char dir[ROOM], path[ROOM + 8], out[OUT];
+
+	snprintf(dir, sizeof(dir), "%s/%s", f->dir, name);
+	snprintf(path, sizeof(path), "%s/label", dir);
+	if (access(path, F_OK))
+		return sorry("%s is not enrolled to its end and is left out; give `usher factory enrol` again", dir), 0;
+	if (!door(f, "room", dir, NULL, out))
+		return 0;
+	if (!strcmp(out, "0"))
+		return sorry("%s has no slot left for another PIMSI and is left out", dir), 0;
+	return 1;
+}
+
+/* The equipments that no order of this name has yet, at most a batch of them; who cannot take one is left out and named once. */
 static size_t batch_new(struct fleet *f, struct batch *b, char *noted, int *code)
 {
-	char path[ROOM];
-
 	b->n = 0;
 	for (size_t i = 0; i < f->n && b->n < BATCH; i++) {
 		if (noted[i])
 			continue;
 		noted[i] = 1;
-		snprintf(path, sizeof(path), "%s/%s/label", f->dir, f->name[i]);
-		if (!access(path, F_OK))
+		if (can_take(f, f->name[i]))
 			b->member[b->n++] = i;
 		else
-			*code = sorry("%s/%s is not enrolled to its end and is left out; give `usher factory enrol` again", f->dir, f->name[i]);
+			*code = FAILED;
 	}
 	return b->n;
 }

@@ -82,6 +82,13 @@ static enum err label(struct tre *t, struct line *l)
 	return e;
 }
 
+static enum err room(struct tre *t, struct line *l)
+{
+	(void)l;
+	printf("%d\n", SLOT_PIMSI_MAX - tre_orders(t));
+	return OK;
+}
+
 static enum err hash(struct tre *t, struct line *l)
 {
 	uint8_t md[32];
@@ -149,6 +156,7 @@ static const struct door {
 	{ "hash", NULL, "prints the SHA-256 of the attestation certificate", hash },
 	{ "load-roots", "FILE", "takes the PKI's roots (PEM)", roots },
 	{ "load-cert", "FILE", "takes a certificate and its issuing CA (PEM)", certificate },
+	{ "room", NULL, "prints how many orders it can still take", room },
 	{ "load-order", "FILE", "takes an order (DER) and prints its PIMSI", order },
 };
 enum { DOORS = sizeof(doors) / sizeof(*doors) };
