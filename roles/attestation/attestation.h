@@ -46,6 +46,8 @@ enum ca ca_for(const struct party *who, enum cert_use use);
 const char *ca_use_word(enum cert_use use);
 /* The id has its role's form (PLMN, DNS name, maker); ERR_FORMAT: w shows the right one. */
 enum err ca_id_check(const struct party *who, struct why *w) MUST_CHECK;
+/* A reason's number in RFC 5280 5.3.1; -1: none of the words taken here. */
+int ca_reason(const char *word);
 /* Signs and writes one certificate in a transaction of its own; *out belongs to the caller. */
 struct ca_issue {
 	struct attestation *a;

@@ -331,7 +331,7 @@ static int take(json_t *o, const char *key, const char *def, char *dst, size_t c
 	return (t || def) && !text_copy(dst, cap, t ? t : def);
 }
 
-static int reason_number(const char *word)
+int ca_reason(const char *word)
 {
 	for (int i = 0; i < (int)(sizeof(reasons) / sizeof(*reasons)); i++)
 		if (!strcmp(reasons[i], word))
@@ -348,7 +348,7 @@ void ca_revoke(struct ask *a, void *process)
 		return;
 	if (!v || !take(o, "role", NULL, v->role, sizeof(v->role)) || !take(o, "id", NULL, v->id, sizeof(v->id))
 		|| !take(o, "use", "", v->use, sizeof(v->use)) || !take(o, "reason", "unspecified", v->reason, sizeof(v->reason))
-		|| reason_number(v->reason) < 0) {
+		|| ca_reason(v->reason) < 0) {
 		ask_refuse(a, ERR_FORMAT, "give role, id, and a reason of RFC 5280 (keyCompromise, superseded, cessationOfOperation, ...)");
 		free(v);
 	} else {

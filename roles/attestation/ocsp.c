@@ -2,7 +2,6 @@
 #include "proto/ocsp.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/clock.h"
 #include "core/log.h"
@@ -17,17 +16,6 @@ struct asked {
 	int64_t now; /* taken before the database is read: no `good` bears a time at which a revocation could already be acknowledged (I13) */
 };
 
-static int reason_of(const char *word)
-{
-	static const char *const words[] = { "unspecified", "keyCompromise", "cACompromise", "affiliationChanged", "superseded",
-		"cessationOfOperation" };
-
-	for (int i = 0; i < (int)(sizeof(words) / sizeof(*words)); i++)
-		if (!strcmp(words[i], word))
-			return i;
-	return -1;
-}
-
 static enum err look_up(struct tx *tx, void *arg)
 {
 	struct asked *o = arg;
@@ -41,7 +29,7 @@ static enum err look_up(struct tx *tx, void *arg)
 			WITH(B_TEXT("serial", o->q.serial[i]), B_TEXT("issuer", ca_words[o->ca])), &r);
 		*s = (struct ocsp_status){ OCSP_UNKNOWN, 0, -1 };
 		if (!e && row_int(r, 0))
-			*s = (struct ocsp_status){ OCSP_REVOKED, row_int(r, 0), reason_of(row_text(r, 1)) };
+			*s = (struct ocsp_status){ OCSP_REVOKED, row_int(r, 0), ca_reason(row_text(r, 1)) };
 		else if (!e)
 			s->state = OCSP_GOOD;
 		e = e == ERR_MISSING ? OK : e;
