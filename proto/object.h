@@ -29,6 +29,10 @@ struct addresses {
 	char item[OCSP_MAX][ADDRESS_MAX]; /* host:port */
 };
 
+/* T, how long an equipment tries its new USIM, at most: a PIMSI is not retired before G >= 2 T after the receipt (DESIGN 4), and registration
+ * operator and equipment, which never hear of each other's T and G, both keep to this. */
+enum { TRIAL_MOST_S = 3600 };
+
 struct discover_answer {
 	char pimsi[DIGITS_MAX], equipment[EQUIPMENT_MAX];
 	uint8_t certificate[32];

@@ -175,7 +175,8 @@ static const struct conf_item frequency_item[] = {
 static const struct conf_item schema[] = {
 	{ "frequencies", CONF_LIST, CONF_AT(struct conf, frequency), 0, FREQUENCIES, NULL, "where to listen for networks, in order; never PLMNs", 0,
 		frequency_item, 300 },
-	{ "trial", CONF_SECONDS, CONF_AT(struct conf, trial), 10, 86400, "10m", "a trial of a new USIM that is not over then has failed", 0, NULL, 0 },
+	{ "trial", CONF_SECONDS, CONF_AT(struct conf, trial), 10, TRIAL_MOST_S, "10m",
+		"a trial of a new USIM that is not over then has failed (at most 1h: its PIMSI is kept for twice that)", 0, NULL, 0 },
 	{ "ocsp_wait", CONF_SECONDS, CONF_AT(struct conf, ocsp_wait), 1, 600, "30s", "how long a DM session waits for OCSP; then the result is told later", 0,
 		NULL, 0 },
 	CONF_END,

@@ -25,8 +25,7 @@ const struct conf_item conf_schema[] = {
 		"limited access: time a day in which a PIMSI has a tunnel open", 0, NULL, 0 },
 	{ "budget_attempts", CONF_INT, CONF_AT(struct conf, budget_attempts), 1, 100000, "20",
 		"limited access: attaches of a PIMSI a day that open a tunnel; further tunnels of one attach are not counted", 0, NULL, 0 },
-	{ "grace", CONF_SECONDS, CONF_AT(struct conf, grace), 0, 31536000, "72h", "from the receipt to a PIMSI's retirement (at least twice the trial)", 0, NULL, 0 },
-	{ "trial", CONF_SECONDS, CONF_AT(struct conf, trial), 0, 86400, "10m", "how long an equipment tries its own USIM before it comes back with the PIMSI", 0, NULL, 0 },
+	{ "grace", CONF_SECONDS, CONF_AT(struct conf, grace), 0, 31536000, "72h", "from the receipt to a PIMSI's retirement (at least 2h, twice an equipment's longest trial)", 0, NULL, 0 },
 	{ "vectors_rate", CONF_INT, CONF_AT(struct conf, vectors_rate), 1, 1000000, "10000", "vectors that one network may ask for in a second", 0, NULL, 0 },
 	{ "resyncs_rate", CONF_INT, CONF_AT(struct conf, resyncs_rate), 1, 1000000, "100", "resynchronisations that one network may ask for in a second", 0, NULL, 0 },
 	CONF_END,
@@ -37,6 +36,6 @@ enum err conf_check(const void *conf, struct why *w)
 {
 	const struct conf *c = conf;
 
-	return c->grace >= 2 * c->trial ? OK : fail(w, ERR_RANGE, "grace is %lld s: it must be at least twice the trial of %lld s, or an equipment may be left"
-		" without a USIM; raise `grace` or lower `trial`", (long long)c->grace, (long long)c->trial);
+	return c->grace >= 2 * TRIAL_MOST_S ? OK : fail(w, ERR_RANGE, "grace is %lld s: it must be at least %d s, twice the longest trial, or an equipment may be left"
+		" without a USIM; raise `grace`", (long long)c->grace, 2 * TRIAL_MOST_S);
 }

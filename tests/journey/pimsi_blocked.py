@@ -67,7 +67,10 @@ with World() as w:
     # a grace that could leave an equipment without a USIM is refused
     w.stop()
     with open(w.path("reg/usher.yaml"), "a") as f:
-        f.write("grace: 19m\n")
+        f.write("grace: 119m\n")
     p = subprocess.run([os.path.join(BUILD, "roles/registration/usher-registration"), "--check-config", w.path("reg")], capture_output=True, text=True)
-    assert p.returncode == 1 and "at least twice the trial" in p.stderr, p
+    assert p.returncode == 1 and "at least 7200 s, twice the longest trial" in p.stderr, p
+    with open(w.path("fleet/equipment.yaml"), "a") as f:
+        f.write("trial: 61m\n")
+    assert "trial: `61m` is not a time in the range" in w.equipment("--check-config", "fleet", code=1)
 print("ok")
