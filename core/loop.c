@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <event2/dns.h>
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <event2/util.h>
@@ -27,6 +28,7 @@ struct posted {
 
 struct loop {
 	struct event_base *base;
+	struct evdns_base *dns;
 	struct event *wake, *term, *intr, *hup;
 	int pipe[2];
 	pthread_mutex_t lock;
@@ -142,6 +144,8 @@ void loop_free(struct loop *l)
 	for (int i = 0; i < 2; i++)
 		if (l->pipe[i] >= 0)
 			close(l->pipe[i]);
+	if (l->dns)
+		evdns_base_free(l->dns, 0);
 	if (l->base)
 		event_base_free(l->base);
 	pthread_mutex_destroy(&l->lock);
@@ -151,6 +155,13 @@ void loop_free(struct loop *l)
 struct event_base *loop_base(struct loop *l)
 {
 	return l->base;
+}
+
+struct evdns_base *loop_dns(struct loop *l)
+{
+	if (!l->dns)
+		l->dns = evdns_base_new(l->base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+	return l->dns;
 }
 
 int loop_run(struct loop *l)

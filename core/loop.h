@@ -13,6 +13,8 @@ struct timer;
 enum err loop_new(struct loop **out) MUST_CHECK;
 void loop_free(struct loop *l);
 struct event_base *loop_base(struct loop *l);
+/* For bufferevent_socket_connect_hostname: a name that resolves slowly stops nobody else. NULL: numbers only are sure. */
+struct evdns_base *loop_dns(struct loop *l);
 /* Runs until SIGTERM, SIGINT or loop_stop; returns the code given to loop_stop (0 for a signal). */
 int loop_run(struct loop *l);
 void loop_stop(struct loop *l, int code);

@@ -19,6 +19,7 @@ struct carrier {
 	struct tls *tls;
 	int64_t born;                /* clock_mono_ms */
 	int used, free;
+	struct timer *deadline;      /* of the end that we wait for; of a free one */
 	size_t left;                 /* octets of the frame under way */
 	int ended;                   /* the other side's length 0 has come */
 };
@@ -52,6 +53,7 @@ void carriers_free(struct carriers *s)
 void carrier_drop(struct carrier *c)
 {
 	c->all->free -= c->free;
+	timer_stop(c->deadline);
 	bufferevent_free(c->bev);
 	*c->back = c->next;
 	if (c->next)
@@ -91,13 +93,28 @@ static struct carrier *fresh(struct carriers *s, const char *address, struct tls
 	return c;
 }
 
+static void late(void *arg)
+{
+	struct carrier *c = arg;
+
+	c->deadline = NULL;
+	carrier_drop(c);
+}
+
+/* All in all, whatever comes meanwhile; 0: as long as it takes. */
+static void wait_s(struct carrier *c, int seconds)
+{
+	timer_stop(c->deadline);
+	c->deadline = seconds ? timer_after(c->all->loop, seconds * 1000, late, c) : NULL;
+}
+
 struct carrier *carrier_take(struct carriers *s, const char *address, struct tls *tls, const char *role, const char *id)
 {
 	for (struct carrier *c = s->first; c; c = c->next)
 		if (c->free && !strcmp(c->address, address) && !strcmp(c->party.id, id) && !strcmp(c->party.role, role)) {
 			c->free = 0;
 			s->free--;
-			bufferevent_set_timeouts(c->bev, NULL, NULL);
+			wait_s(c, 0);
 			return c;
 		}
 	return fresh(s, address, tls, role, id);
@@ -174,11 +191,6 @@ enum err carrier_write(struct carrier *c, struct evbuffer *in)
 
 /* --- between tunnels --- */
 
-static void wait_s(struct carrier *c, int seconds)
-{
-	bufferevent_set_timeouts(c->bev, &(struct timeval){ seconds, 0 }, NULL);
-}
-
 static void closed(struct bufferevent *bev, short what, void *arg)
 {
 	(void)bev, (void)what;
@@ -204,7 +216,7 @@ static void becomes_free(struct carrier *c)
 	}
 	bufferevent_setcb(c->bev, NULL, NULL, NULL, NULL);
 	bufferevent_setwatermark(c->bev, EV_READ | EV_WRITE, 0, 0);
-	wait_s(c, s->again ? CARRIER_WAIT_S : CARRIER_FREE_S);
+	wait_s(c, s->again ? 0 : CARRIER_FREE_S);
 	if (s->again) {
 		s->again(c, s->arg);
 		return;
@@ -230,6 +242,7 @@ void carrier_end(struct carrier *c)
 	bufferevent_setcb(c->bev, drain, NULL, closed, c);
 	bufferevent_setwatermark(c->bev, EV_READ | EV_WRITE, 0, 0);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+	bufferevent_set_timeouts(c->bev, NULL, NULL);
 	wait_s(c, CARRIER_DRAIN_S);
 	evbuffer_add(bufferevent_get_output(c->bev), "\0\0", 2);
 	drain(c->bev, c);

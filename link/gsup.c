@@ -16,7 +16,7 @@
 #include "core/spent.h"
 #include "proto/ipa.h"
 
-enum { PING_MS = 20000, DIAL_MS = 1000, QUEUE_MAX = 1 << 20, LINKS_MAX = 1000 };
+enum { PING_MS = 20000, DIAL_MS = 1000, QUEUE_MAX = 1 << 20, LINKS_MAX = 1000, LINKS_EACH = 16 };
 
 struct gsup_link {
 	struct loop *loop;
@@ -184,6 +184,21 @@ static void came(struct bufferevent *bev, void *arg)
 	spent_switch(before);
 }
 
+/* However often a party dials, it takes nobody else's place: beyond its share its own oldest link leaves. */
+static void keep_share(struct gsup_server *s, const struct party *p)
+{
+	struct gsup_link *oldest = NULL;
+	int n = 0;
+
+	for (struct gsup_link *l = s->first; l; l = l->next)
+		if (!strcmp(l->party.id, p->id) && !strcmp(l->party.role, p->role)) {
+			oldest = l;
+			n++;
+		}
+	if (n > LINKS_EACH)
+		disconnect(oldest, "too many links of the same party");
+}
+
 static enum err certified(struct gsup_link *l)
 {
 	SSL *ssl = bufferevent_openssl_get_ssl(l->bev);
@@ -194,6 +209,7 @@ static enum err certified(struct gsup_link *l)
 	if (!ssl || tls_party(ssl, &p) || !l->server->conf.may(&p, l->arg))
 		return ERR_DENIED;
 	l->party = p;
+	keep_share(l->server, &p);
 	return OK;
 }
 
@@ -248,7 +264,7 @@ static void dial(void *arg)
 	bufferevent_enable(l->bev, EV_READ | EV_WRITE);
 	l->silent = 0;
 	l->timer = timer_every(l->loop, PING_MS, ping, l);
-	if (bufferevent_socket_connect_hostname(l->bev, NULL, AF_UNSPEC, host, port))
+	if (bufferevent_socket_connect_hostname(l->bev, loop_dns(l->loop), AF_UNSPEC, host, port))
 		disconnect(l, "cannot connect");
 }
 

@@ -4,7 +4,6 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
-#include <event2/dns.h>
 #include <event2/listener.h>
 #include <jansson.h>
 #include <stdarg.h>
@@ -12,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 #include "core/conf.h"
@@ -23,7 +23,9 @@ enum phase { READING_HEAD, WAITING_OWNER, DIALLING, ASKING_GATEWAY, OPEN, CLOSIN
 
 struct tunnel {
 	struct tunnel_server *server;
-	struct tunnel *next, **back;
+	LIST_ENTRY(tunnel) all;
+	TAILQ_ENTRY(tunnel) fresh;      /* while is_fresh: accepted, and no head has come */
+	int is_fresh;
 	struct bufferevent *near, *far; /* the asking side, and where it wants to go */
 	struct carrier *carrier;        /* of which one of them is the bufferevent */
 	int keep;                       /* it is whole, and carries the next tunnel after this one */
@@ -38,10 +40,10 @@ struct tunnel {
 struct tunnel_server {
 	struct loop *loop;
 	struct tls *tls;
-	struct evdns_base *dns;         /* so that a name that resolves slowly stops nobody else; NULL: numbers only are sure */
 	struct evconnlistener *listener;
 	struct carriers *carriers;
-	struct tunnel *first;
+	LIST_HEAD(, tunnel) all;
+	TAILQ_HEAD(, tunnel) fresh;     /* oldest first */
 	int count, most;
 	struct tunnel_events events;
 	void *arg;
@@ -168,18 +170,24 @@ static void let_go(struct tunnel *t, struct bufferevent **bev)
 	*bev = NULL;
 }
 
+static void not_fresh(struct tunnel *t)
+{
+	if (t->is_fresh)
+		TAILQ_REMOVE(&t->server->fresh, t, fresh);
+	t->is_fresh = 0;
+}
+
 static void tunnel_free(struct tunnel *t)
 {
 	struct tunnel_server *s = t->server;
 
 	timer_stop(t->deadline);
+	not_fresh(t);
 	if (s->events.ended)
 		s->events.ended(t, s->arg);
 	let_go(t, &t->near);
 	let_go(t, &t->far);
-	*t->back = t->next;
-	if (t->next)
-		t->next->back = t->back;
+	LIST_REMOVE(t, all);
 	s->count--;
 	free(t);
 }
@@ -435,7 +443,7 @@ static void dial(struct tunnel *t, struct bufferevent *bev, const char *address,
 		far_up(t);
 		return;
 	}
-	if (bufferevent_socket_connect_hostname(bev, t->server->dns, AF_UNSPEC, host, port))
+	if (bufferevent_socket_connect_hostname(bev, loop_dns(t->server->loop), AF_UNSPEC, host, port))
 		tunnel_refuse(t, 502, ERR_UNAVAILABLE, "%s cannot be reached", address);
 }
 
@@ -474,6 +482,7 @@ static void head_came(struct bufferevent *bev, void *arg)
 
 	if (e == ERR_AGAIN)
 		return;
+	not_fresh(t);
 	bufferevent_disable(bev, EV_READ);
 	if (e) {
 		tunnel_refuse(t, e == ERR_LIMIT ? 431 : e == ERR_UNSUPPORTED ? 405 : 400, e, "only CONNECT host:port is served here");
@@ -502,8 +511,8 @@ static struct bufferevent *near_new(struct tunnel_server *s, evutil_socket_t fd)
 	return tls_stream(loop_base(s->loop), fd, tls_accept(s->tls, 1), BUFFEREVENT_SSL_ACCEPTING);
 }
 
-/* Waits for a head. */
-static void tunnel_begin(struct tunnel_server *s, struct bufferevent *bev, struct carrier *c, int64_t patience_ms)
+/* Waits for a head; it may be here already, behind the end of the tunnel before. */
+static struct tunnel *tunnel_begin(struct tunnel_server *s, struct bufferevent *bev, struct carrier *c, int64_t patience_ms)
 {
 	struct tunnel *t = calloc(1, sizeof(*t));
 
@@ -512,40 +521,61 @@ static void tunnel_begin(struct tunnel_server *s, struct bufferevent *bev, struc
 			carrier_drop(c);
 		else
 			bufferevent_free(bev);
-		return;
+		return NULL;
 	}
 	*t = (struct tunnel){ .server = s, .near = bev, .carrier = c };
-	t->next = s->first;
-	t->back = &s->first;
-	if (t->next)
-		t->next->back = &t->next;
-	s->first = t;
+	LIST_INSERT_HEAD(&s->all, t, all);
 	s->count++;
 	bufferevent_setcb(t->near, head_came, NULL, any_event, t);
 	bufferevent_setwatermark(t->near, EV_READ, 0, TUNNEL_HEAD);
 	deadline(t, patience_ms);
 	bufferevent_enable(t->near, EV_READ | EV_WRITE);
+	if (evbuffer_get_length(bufferevent_get_input(t->near)))
+		bufferevent_trigger(t->near, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
+	return t;
+}
+
+/* Connections that have said nothing are not worth more than the next one: the oldest of them leaves. */
+static void make_room(struct tunnel_server *s)
+{
+	struct tunnel *oldest = TAILQ_FIRST(&s->fresh);
+
+	if (s->count >= s->most && oldest)
+		tunnel_free(oldest);
+}
+
+static void begin_fresh(struct tunnel_server *s, struct bufferevent *bev, struct carrier *c)
+{
+	struct tunnel *t = tunnel_begin(s, bev, c, TUNNEL_HEAD_S * 1000);
+
+	if (!t)
+		return;
+	t->is_fresh = 1;
+	TAILQ_INSERT_TAIL(&s->fresh, t, fresh);
 }
 
 static void accepted(struct evconnlistener *el, evutil_socket_t fd, struct sockaddr *sa, int n, void *arg)
 {
 	struct tunnel_server *s = arg;
-	struct bufferevent *bev = s->count < s->most ? near_new(s, fd) : NULL;
-	struct carrier *c = bev && s->tls ? carrier_accepted(s->carriers, bev) : NULL;
+	struct bufferevent *bev;
+	struct carrier *c;
 
 	(void)el, (void)sa, (void)n;
+	make_room(s);
+	bev = s->count < s->most ? near_new(s, fd) : NULL;
+	c = bev && s->tls ? carrier_accepted(s->carriers, bev) : NULL;
 	if (!bev)
 		close(fd);
 	else if (s->tls && !c)
 		bufferevent_free(bev);
 	else
-		tunnel_begin(s, bev, c, TUNNEL_HEAD_S * 1000);
+		begin_fresh(s, bev, c);
 }
 
 /* A carrier that is free again. */
 static void comes_again(struct carrier *c, void *arg)
 {
-	tunnel_begin(arg, carrier_bev(c), c, CARRIER_WAIT_S * 1000);
+	(void)tunnel_begin(arg, carrier_bev(c), c, CARRIER_WAIT_S * 1000);
 }
 
 enum err tunnel_listen(struct loop *l, const struct tunnel_conf *c, struct tunnel_server **out, struct why *w)
@@ -559,6 +589,7 @@ enum err tunnel_listen(struct loop *l, const struct tunnel_conf *c, struct tunne
 	s->loop = l;
 	s->tls = c->tls;
 	s->most = c->most;
+	TAILQ_INIT(&s->fresh);
 	s->events = c->events;
 	s->arg = c->arg;
 	e = carriers_new(l, c->tls ? comes_again : NULL, s, &s->carriers);
@@ -576,7 +607,6 @@ enum err tunnel_listen(struct loop *l, const struct tunnel_conf *c, struct tunne
 		free(s);
 		return e;
 	}
-	s->dns = evdns_base_new(loop_base(l), EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
 	*out = s;
 	return OK;
 }
@@ -586,11 +616,9 @@ void tunnel_close(struct tunnel_server *s)
 	if (!s)
 		return;
 	evconnlistener_free(s->listener);
-	while (s->first)
-		tunnel_free(s->first);
+	while (!LIST_EMPTY(&s->all))
+		tunnel_free(LIST_FIRST(&s->all));
 	carriers_free(s->carriers);
-	if (s->dns)
-		evdns_base_free(s->dns, 0);
 	free(s);
 }
 

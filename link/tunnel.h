@@ -37,7 +37,7 @@ struct tunnel_events {
 struct tunnel_conf {
 	const char *name, *address; /* the listener, as for loop_socket */
 	struct tls *tls;            /* NULL: plain (the radio's user plane) */
-	int most;                   /* open tunnels at a time; beyond it a connection is closed at once */
+	int most;                   /* tunnels at a time; beyond it the oldest without a head leaves, else the new one is closed at once */
 	struct tunnel_events events;
 	void *arg;
 };

@@ -43,6 +43,13 @@ with World() as w:
             assert "is not a visited operator known here" in connect(w, stranger, home, number, target), (stranger, home)
         assert "is not attached in network 001-01" in connect(w, "vis1", home, number, target), home
     assert "this operator does not open" in connect(w, "vis1", "hss", "262420000000001", discover)
+    # a network that dials and dials takes nobody else's place: its oldest link leaves
+    many = [w.network("vis2", "reg") for _ in range(17)]
+    many[0].sock.settimeout(10)
+    assert many[0].sock.recv(100) == b"", "its 17th link stands beside the first"
+    assert isinstance(many[-1].vectors("901700000000002"), int)
+    for link in many:
+        link.sock.close()
     with w.network("vis2", "reg") as n:
         assert isinstance(n.vectors(PIMSI), list)
         n.send(0x04, PIMSI)  # UpdateLocation: it is at 001-02 now

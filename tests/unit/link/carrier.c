@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -17,18 +18,12 @@ struct place {
 	struct carrier *carrier, *again; /* again: free for the next head */
 	struct bufferevent *peer;
 	struct evbuffer *content;
-	int lost;                        /* the peer saw the connection end */
+	int lost;                        /* nobody takes what the peer says */
 };
 
 static void is_free(struct carrier *c, void *arg)
 {
 	((struct place *)arg)->again = c;
-}
-
-static void peer_event(struct bufferevent *bev, short what, void *arg)
-{
-	(void)bev;
-	((struct place *)arg)->lost |= what & BEV_EVENT_EOF;
 }
 
 static int begin(void **state)
@@ -42,7 +37,6 @@ static int begin(void **state)
 	p->carrier = carrier_accepted(p->all, pair[0]);
 	p->peer = pair[1];
 	p->content = evbuffer_new();
-	bufferevent_setcb(p->peer, NULL, NULL, peer_event, p);
 	bufferevent_enable(p->peer, EV_READ | EV_WRITE);
 	bufferevent_enable(pair[0], EV_READ | EV_WRITE);
 	return p->carrier && p->content ? 0 : -1;
@@ -69,6 +63,7 @@ static void says(struct place *p, const char *octets, size_t n)
 {
 	bufferevent_write(p->peer, octets, n);
 	turn(p);
+	p->lost = evbuffer_get_length(bufferevent_get_output(p->peer)) > 0;
 }
 
 static void content_is(struct place *p, const char *text)
@@ -134,6 +129,20 @@ static void both_ends(void **state)
 	assert_false(p->lost);
 }
 
+/* A side that ends never, but says something now and then, does not keep the connection. */
+static void a_slow_end(void **state)
+{
+	struct place *p = *state;
+
+	carrier_end(p->carrier);
+	for (int i = 0; i < 24 && !p->lost; i++) {
+		says(p, "\0\1x", 3);
+		usleep(500000);
+	}
+	assert_true(p->lost);
+	assert_null(p->again);
+}
+
 static void lost(void **state)
 {
 	struct place *p = *state;
@@ -148,7 +157,8 @@ static void lost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(pieces, begin, end), cmocka_unit_test_setup_teardown(writes, begin, end),
-		cmocka_unit_test_setup_teardown(both_ends, begin, end), cmocka_unit_test_setup_teardown(lost, begin, end) };
+		cmocka_unit_test_setup_teardown(both_ends, begin, end), cmocka_unit_test_setup_teardown(a_slow_end, begin, end),
+		cmocka_unit_test_setup_teardown(lost, begin, end) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,7 +82,7 @@ struct world {
 	struct tunnel_server *access, *gateway;
 	pthread_t thread;
 	int service, service_port; /* a listening socket: where equipments want to go */
-	_Atomic int ended;
+	_Atomic int ended, waiting;
 	_Atomic long moved;
 	long budget;
 	char saw[128];
@@ -97,7 +97,9 @@ static void asked(struct tunnel *t, const struct tunnel_ask *ask, void *arg)
 		tunnel_pass(t, tunnel_bound(w->gateway), w->access_tls, w->gateway_role, "901-70", "90170");
 	else if (!strcmp(ask->bearer, "dial"))
 		tunnel_dial(t, ask->target);
-	else if (strcmp(ask->bearer, "wait"))
+	else if (!strcmp(ask->bearer, "wait"))
+		w->waiting++;
+	else
 		tunnel_refuse(t, 403, ERR_DENIED, "no token of ours");
 }
 
@@ -347,6 +349,50 @@ static void a_stranger_at_the_gateway(void **state)
 	world_close(&w);
 }
 
+static SSL *visited_dials(struct world *w)
+{
+	SSL *ssl = tls_connect(w->access_tls, "registration", "901-70");
+
+	assert_non_null(ssl);
+	SSL_set_fd(ssl, dial_port(atoi(strrchr(tunnel_bound(w->gateway), ':') + 1)));
+	assert_int_equal(SSL_connect(ssl), 1);
+	return ssl;
+}
+
+/* The end of one tunnel and the head of the next come in one piece: the gateway answers that head. */
+static void a_head_behind_an_end(void **state)
+{
+	struct world w;
+	char head[120] = "\0\0", got[200];
+	SSL *ssl;
+	int n, fd, far;
+
+	(void)state;
+	world_open(&w);
+	ssl = visited_dials(&w);
+	fd = SSL_get_fd(ssl);
+	for (int i = 0; i < 2; i++)
+		setsockopt(i ? fd : w.service, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){ 5, 0 }, sizeof(struct timeval));
+	n = snprintf(head + 2, sizeof(head) - 2, "CONNECT 127.0.0.1:%d HTTP/1.1\r\nUsher-Identity: 90170\r\n\r\n", w.service_port);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(SSL_write(ssl, head + (i ? 0 : 2), n + (i ? 2 : 0)), n + (i ? 2 : 0));
+		far = accept(w.service, NULL, NULL);
+		assert_true(far >= 0);
+		close(far); /* its end comes before or after ours */
+		memset(got, 0, sizeof(got));
+		for (int have = 0; !strstr(got, "\r\n\r\n"); ) {
+			int more = SSL_read(ssl, got + have, 1);
+
+			assert_int_equal(more, 1);
+			have += got[have] != 0; /* an end is two octets 0 */
+		}
+		assert_string_equal(got, "HTTP/1.1 200 Connected\r\n\r\n");
+	}
+	SSL_free(ssl);
+	close(fd);
+	world_close(&w);
+}
+
 static void bounds(void **state)
 {
 	static char big[TUNNEL_HEAD];
@@ -355,11 +401,11 @@ static void bounds(void **state)
 
 	(void)state;
 	world_open(&w);
-	for (int i = 0; i < 3; i++)
-		fd[i] = dial(&w);
-	fd[3] = dial(&w); /* one too many */
-	assert_string_equal(hear(fd[3], NULL, 5000), "<end>");
-	close(fd[3]);
+	for (int i = 0; i < 4; i++)
+		fd[i] = dial(&w); /* the fourth is one too many: the oldest of those that have said nothing leaves */
+	assert_string_equal(hear(fd[0], NULL, 5000), "<end>");
+	close(fd[0]);
+	fd[0] = fd[3];
 	/* a head without an end is refused when it is full, and holds no place */
 	memset(big, 'a', sizeof(big));
 	memcpy(big, "CONNECT a:1 HTTP/1.1\r\n", 22);
@@ -380,7 +426,22 @@ static void bounds(void **state)
 	close(fd[2]);
 	close(far);
 	world_close(&w);
-	assert_int_equal(w.ended, 3);
+	assert_int_equal(w.ended, 4);
+	/* whoever has said what it wants keeps its place, and where there is none a new connection is closed */
+	world_open(&w);
+	for (int i = 0; i < 3; i++) {
+		fd[i] = dial(&w);
+		connect_to(fd[i], &w, NULL, "wait");
+	}
+	while (w.waiting < 3)
+		usleep(1000);
+	fd[3] = dial(&w);
+	assert_string_equal(hear(fd[3], NULL, 5000), "<end>");
+	for (int i = 0; i < 3; i++)
+		assert_string_equal(hear(fd[i], NULL, 50), "");
+	for (int i = 0; i < 4; i++)
+		close(fd[i]);
+	world_close(&w);
 }
 
 /* Ten seconds for a head, also when an octet comes now and then. */
@@ -405,7 +466,7 @@ static void a_slow_head(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(heads), cmocka_unit_test(both_ways), cmocka_unit_test(refused),
-		cmocka_unit_test(a_stranger_at_the_gateway), cmocka_unit_test(bounds), cmocka_unit_test(a_slow_head) };
+		cmocka_unit_test(a_stranger_at_the_gateway), cmocka_unit_test(a_head_behind_an_end), cmocka_unit_test(bounds), cmocka_unit_test(a_slow_head) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
