@@ -106,8 +106,15 @@ struct modem_events {
 	void (*lost)(const char *why, void *arg);                /* the network detached us */
 	void (*step)(const char *what, void *arg);               /* for people: "heard 001-01", "refused by ...: cause" */
 };
-enum err modem_open(struct loop *l, struct tre *t, const char (*frequency)[300], size_t n, const struct modem_events *events, void *arg,
-	struct modem **out) MUST_CHECK;
+struct modem_conf {
+	struct loop *loop;
+	struct tre *tre;
+	const char (*frequency)[300]; /* host:port; not kept */
+	size_t frequencies;
+	struct modem_events events;
+	void *arg;
+};
+enum err modem_open(const struct modem_conf *c, struct modem **out) MUST_CHECK;
 /* Looks for a network that slot may use and that takes it; ends in up or failed. */
 void modem_up(struct modem *m, int slot, const char *apn);
 void modem_down(struct modem *m); /* detaches */

@@ -390,7 +390,7 @@ enum err agent_open(const struct agent_conf *c, struct agent **out, struct why *
 	if (!e)
 		e = http_open(c->loop, a->tls, "usher-equipment/" USHER_VERSION, &a->http);
 	if (!e)
-		e = modem_open(c->loop, a->tre, c->frequency, c->frequencies, &events, a, &a->modem);
+		e = modem_open(&(struct modem_conf){ c->loop, a->tre, c->frequency, c->frequencies, events, a }, &a->modem);
 	if (e) {
 		agent_close(a);
 		return e;

@@ -230,7 +230,7 @@ static void scene(const struct cell *cells, size_t n)
 		c->readable = event_new(loop_base(z.loop), c->fd, EV_READ | EV_PERSIST, readable, c);
 		assert_int_equal(event_add(c->readable, NULL), 0);
 	}
-	assert_int_equal(modem_open(z.loop, z.w.t, (const char (*)[300])frequency, n, &events, NULL, &z.modem), OK);
+	assert_int_equal(modem_open(&(struct modem_conf){ z.loop, z.w.t, (const char (*)[300])frequency, n, events, NULL }, &z.modem), OK);
 }
 
 static void scene_end(void)
