@@ -14,19 +14,31 @@
 const char outbox_sql[] =
 	"CREATE TABLE outbox (errand TEXT NOT NULL, id TEXT NOT NULL, word TEXT NOT NULL, role TEXT NOT NULL, peer TEXT NOT NULL,"
 	" address TEXT NOT NULL, path TEXT NOT NULL, type TEXT NOT NULL, body BLOB NOT NULL, tries BIGINT NOT NULL,"
-	" made BIGINT NOT NULL, next BIGINT NOT NULL, PRIMARY KEY (errand, id, word));"
-	"CREATE INDEX outbox_next ON outbox (next);";
+	" made BIGINT NOT NULL, next BIGINT NOT NULL, PRIMARY KEY (errand, id, word));";
+
+/* The letters to one place are a lane: each has its share of what is in flight, so that one that is silent holds up no other. */
+#define LANE "(role || ' ' || peer || ' ' || address)"
+#define LANES_ALL "WITH RECURSIVE lane (name) AS (SELECT MIN(" LANE ") FROM outbox UNION ALL" \
+	" SELECT (SELECT MIN(" LANE ") FROM outbox WHERE " LANE " > name) FROM lane WHERE name IS NOT NULL) "
 
 enum {
 	LETTER_MAX = 64 * 1024,
-	IN_FLIGHT = 64,
+	IN_FLIGHT = 128, LANE_SHARE = 16, LANES = 2 * IN_FLIGHT,
 	LEASE_MS = 90000,      /* a letter taken and never heard of again, longer than any request */
 	BACKOFF_MS = 500, BACKOFF_MOST_MS = 60000,
 	ACCEPTED_MS = 2000,    /* a 202 without Retry-After */
 };
 
+struct lane {
+	char name[ROLE_MAX + ID_MAX + 300];
+	int in_flight, room;       /* room: for the store's thread, set before it picks */
+	int64_t fails, until;      /* how often it did not answer, and until when nothing goes there */
+};
+
 struct posted {
 	struct outbox *outbox;
+	struct lane *lane;
+	char lane_name[sizeof(((struct lane *)0)->name)];
 	char errand[24], id[ERRAND_ID], word[24];
 	char role[ROLE_MAX], peer[ID_MAX], address[300], path[160], type[64];
 	uint8_t *body;
@@ -47,9 +59,10 @@ struct outbox {
 	const struct peers *peers;
 	struct timer *timer;
 	int in_flight, picking, again, stopped;
-	int64_t next;              /* the earliest letter that waits, 0: none */
+	int64_t next;              /* when the next letter is due that is not due yet, 0: none */
 	struct posted *picked[IN_FLIGHT];
 	int n_picked, room;
+	struct lane lane[LANES];
 	struct why last;
 };
 
@@ -90,12 +103,28 @@ static void posted_free(struct posted *p)
 	free(p);
 }
 
+/* How many more may go there now. A lane that does not answer gets one letter at a time. */
+static int lane_room(const struct outbox *o, const char *name)
+{
+	int room = LANE_SHARE;
+
+	for (int i = 0; i < LANES; i++)
+		if (!strcmp(o->lane[i].name, name))
+			room = o->lane[i].room;
+	for (int i = 0; i < o->n_picked; i++)
+		room -= !strcmp(o->picked[i]->lane_name, name);
+	return room;
+}
+
 static enum err pick_row(const struct row *r, void *arg)
 {
 	struct outbox *o = arg;
-	struct posted *p = calloc(1, sizeof(*p));
-	struct bytes body = row_blob(r, 8);
+	struct posted *p;
+	struct bytes body = row_blob(r, 9);
 
+	if (o->n_picked == o->room || lane_room(o, row_text(r, 0)) <= 0)
+		return OK;
+	p = calloc(1, sizeof(*p));
 	if (p)
 		p->body = malloc(body.n + 1);
 	if (!p || !p->body) {
@@ -103,18 +132,19 @@ static enum err pick_row(const struct row *r, void *arg)
 		return ERR_NOMEM;
 	}
 	p->outbox = o;
-	row_copy(r, 0, p->errand, sizeof(p->errand));
-	row_copy(r, 1, p->id, sizeof(p->id));
-	row_copy(r, 2, p->word, sizeof(p->word));
-	row_copy(r, 3, p->role, sizeof(p->role));
-	row_copy(r, 4, p->peer, sizeof(p->peer));
-	row_copy(r, 5, p->address, sizeof(p->address));
-	row_copy(r, 6, p->path, sizeof(p->path));
-	row_copy(r, 7, p->type, sizeof(p->type));
+	row_copy(r, 0, p->lane_name, sizeof(p->lane_name));
+	row_copy(r, 1, p->errand, sizeof(p->errand));
+	row_copy(r, 2, p->id, sizeof(p->id));
+	row_copy(r, 3, p->word, sizeof(p->word));
+	row_copy(r, 4, p->role, sizeof(p->role));
+	row_copy(r, 5, p->peer, sizeof(p->peer));
+	row_copy(r, 6, p->address, sizeof(p->address));
+	row_copy(r, 7, p->path, sizeof(p->path));
+	row_copy(r, 8, p->type, sizeof(p->type));
 	if (body.n)
 		memcpy(p->body, body.p, body.n);
 	p->body_n = body.n;
-	p->tries = row_int(r, 9);
+	p->tries = row_int(r, 10);
 	o->picked[o->n_picked++] = p;
 	return OK;
 }
@@ -137,16 +167,47 @@ static enum err pick(struct tx *tx, void *arg)
 
 	while (o->n_picked)
 		posted_free(o->picked[--o->n_picked]); /* it runs a second time */
-	e = tx_each(tx, "SELECT errand, id, word, role, peer, address, path, type, body, tries FROM outbox"
-		" WHERE next <= :now ORDER BY next LIMIT :room", WITH(B_INT("now", now), B_INT("room", o->room)), pick_row, o);
-
+	e = tx_each(tx, LANES_ALL "SELECT name, o.errand, o.id, o.word, o.role, o.peer, o.address, o.path, o.type, o.body, o.tries"
+		" FROM lane JOIN outbox o ON (o.errand, o.id, o.word) IN (SELECT errand, id, word FROM outbox"
+		" WHERE " LANE " = name AND next <= :now ORDER BY next LIMIT :share) ORDER BY o.next",
+		WITH(B_INT("now", now), B_INT("share", LANE_SHARE)), pick_row, o);
 	for (int i = 0; i < o->n_picked && !e; i++)
 		e = set_next(tx, o->picked[i], now + LEASE_MS, o->picked[i]->tries);
 	if (!e)
-		e = tx_get(tx, "SELECT COALESCE(MIN(next), 0) FROM outbox", NULL, &r);
+		e = tx_get(tx, LANES_ALL "SELECT COALESCE(MIN((SELECT MIN(next) FROM outbox WHERE " LANE " = name AND next > :now)), 0) FROM lane",
+			WITH(B_INT("now", now)), &r);
 	if (!e)
 		o->next = row_int(r, 0);
 	return e;
+}
+
+/* The lane of that name, or a free one, or of those that did not answer the one to be tried first. IN_FLIGHT of them are in use at most. */
+static struct lane *lane_of(struct outbox *o, const char *name)
+{
+	struct lane *best = NULL;
+
+	for (int i = 0; i < LANES; i++) {
+		struct lane *l = o->lane + i;
+
+		if (!strcmp(l->name, name))
+			return l;
+		if (!l->in_flight && (!best || l->until < best->until))
+			best = l;
+	}
+	*best = (struct lane){ .in_flight = 0 };
+	snprintf(best->name, sizeof(best->name), "%s", name);
+	return best;
+}
+
+/* When the next lane is tried again, or the next letter is due; 0: neither. */
+static int64_t next_look(const struct outbox *o)
+{
+	int64_t next = o->next, now = clock_now_ms();
+
+	for (const struct lane *l = o->lane; l < o->lane + LANES; l++)
+		if (l->until > now && (!next || l->until < next))
+			next = l->until;
+	return next;
 }
 
 static void look(void *arg);
@@ -156,7 +217,7 @@ static void picked(void *arg, enum err e)
 {
 	struct outbox *o = arg;
 	int n = o->n_picked;
-	int64_t wait = o->next - clock_now_ms();
+	int64_t next, wait;
 
 	for (int i = 0; i < n; i++) {
 		if (e || o->stopped)
@@ -173,14 +234,18 @@ static void picked(void *arg, enum err e)
 	if (o->again && o->in_flight < IN_FLIGHT) {
 		o->again = 0;
 		look(o);
-	} else if (e || o->next) {
-		o->timer = timer_after(o->loop, e || wait > 1000 ? 1000 : wait < 10 ? 10 : wait, look, o);
+		return;
 	}
+	next = next_look(o);
+	wait = next - clock_now_ms();
+	if (e || next)
+		o->timer = timer_after(o->loop, e || wait > 1000 ? 1000 : wait < 10 ? 10 : wait, look, o);
 }
 
 static void look(void *arg)
 {
 	struct outbox *o = arg;
+	int64_t now = clock_now_ms();
 	int before;
 
 	o->timer = NULL;
@@ -192,6 +257,8 @@ static void look(void *arg)
 	}
 	o->picking = 1;
 	o->room = IN_FLIGHT - o->in_flight;
+	for (struct lane *l = o->lane; l < o->lane + LANES; l++)
+		l->room = l->fails ? !l->in_flight && now >= l->until : LANE_SHARE - l->in_flight;
 	before = spent_switch(spent_step("outbox"));
 	store_run(o->store, pick, o, picked);
 	spent_switch(before);
@@ -258,6 +325,7 @@ static void finished(void *arg, enum err e)
 
 	(void)e; /* the lease brings the letter back */
 	o->in_flight--;
+	p->lane->in_flight--;
 	posted_free(p);
 	look_now(o);
 }
@@ -265,6 +333,22 @@ static void finished(void *arg, enum err e)
 static int says_later(int status)
 {
 	return status >= 500 || status == 408 || status == 425 || status == 429;
+}
+
+/* Who does not answer is left alone as a whole, and longer each time; an answer, even 503, opens the lane: that is the letter's matter. */
+static int64_t lane_failed(struct lane *l)
+{
+	int64_t now = clock_now_ms();
+
+	if (now >= l->until) /* of many at once, the first counts */
+		l->until = now + backoff(l->fails++);
+	return l->until - now;
+}
+
+static void lane_answered(struct lane *l)
+{
+	l->fails = 0;
+	l->until = 0;
 }
 
 static void answered(void *arg, const struct response *r)
@@ -275,8 +359,10 @@ static void answered(void *arg, const struct response *r)
 	if (text_number(r->retry_after, 0, 3600, &seconds))
 		seconds = 0;
 	p->status = r->status;
+	if (!r->err)
+		lane_answered(p->lane);
 	if (r->err || says_later(r->status)) {
-		p->again_ms = seconds ? seconds * 1000 : backoff(p->tries);
+		p->again_ms = r->err ? lane_failed(p->lane) : seconds ? seconds * 1000 : backoff(p->tries);
 		if (r->err)
 			p->why = r->why;
 		else
@@ -316,6 +402,8 @@ static void post(struct posted *p)
 
 	spent_switch(spent_step(p->word)); /* a letter is its word's work, and its answer too */
 	o->in_flight++;
+	p->lane = lane_of(o, p->lane_name);
+	p->lane->in_flight++;
 	q.address = *p->address ? p->address : peer ? peer->address : "";
 	if (*p->role) {
 		q.peer_role = p->role;
@@ -339,11 +427,15 @@ static void committed(void *arg)
 }
 
 /* What a process before us had taken is ours now. */
-static enum err free_leases(struct tx *tx, void *arg)
+static enum err begin(struct tx *tx, void *arg)
 {
+	enum err e = tx_do(tx, "DROP INDEX IF EXISTS outbox_next", NULL); /* databases of before the lanes have it */
+
 	(void)arg;
+	if (!e)
+		e = tx_do(tx, "CREATE INDEX IF NOT EXISTS outbox_lane ON outbox (" LANE ", next)", NULL);
 	tx_mark(tx, MARK_LETTER);
-	return tx_do(tx, "UPDATE outbox SET next = :now WHERE next > :now", WITH(B_INT("now", clock_now_ms())));
+	return e ? e : tx_do(tx, "UPDATE outbox SET next = :now WHERE next > :now", WITH(B_INT("now", clock_now_ms())));
 }
 
 enum err outbox_open(struct loop *l, struct store *s, struct http *h, const struct peers *p, struct outbox **out)
@@ -357,7 +449,7 @@ enum err outbox_open(struct loop *l, struct store *s, struct http *h, const stru
 	o->http = h;
 	o->peers = p;
 	store_on_commit(s, committed, o);
-	store_run(s, free_leases, NULL, NULL);
+	store_run(s, begin, NULL, NULL);
 	*out = o;
 	return OK;
 }

@@ -6,6 +6,8 @@
  * back-off until the other side answers, and its answer becomes one event of its errand in one transaction, which also
  * removes the letter: every effect between processes happens once, because the other side knows a repeated request.
  * Transport errors, 5xx, 429 and 503: repeated. 202: asked again after Retry-After (default 2 s). Everything else is an answer.
+ * 128 letters are in flight, 16 to one place: one that is silent holds up no other. Who does not answer at all gets one letter at a
+ * time, after 0.5 s doubled to 60 s with jitter, until he answers.
  */
 #include "core/errand.h"
 #include "core/http.h"

@@ -2,6 +2,10 @@
 /* Letters to a server in the same process; the store has its thread. Plain http, as to an OCSP responder: the party is core/http's test. */
 #include "core/outbox.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "core/log.h"
 #include "core/server.h"
 #include "tests/unit/pki.h"
@@ -31,7 +35,7 @@ struct world {
 	struct letter letter;
 	int told;
 	enum err err;
-	int64_t n, next, tries;
+	int64_t n, next, tries, tried;
 };
 
 static struct world *the_world; /* an act has no argument of its own */
@@ -154,11 +158,12 @@ static enum err look(struct tx *tx, void *arg)
 {
 	struct world *w = arg;
 	const struct row *r;
-	enum err e = tx_get(tx, "SELECT COUNT(*), COALESCE(MIN(next), 0), COALESCE(MAX(tries), 0) FROM outbox", NULL, &r);
+	enum err e = tx_get(tx, "SELECT COUNT(*), COALESCE(MIN(next), 0), COALESCE(MAX(tries), 0), COALESCE(SUM(tries), 0) FROM outbox", NULL, &r);
 
 	w->n = e ? -1 : row_int(r, 0);
 	w->next = e ? 0 : row_int(r, 1);
 	w->tries = e ? 0 : row_int(r, 2);
+	w->tried = e ? 0 : row_int(r, 3);
 	return e;
 }
 
@@ -168,11 +173,26 @@ static int64_t left(struct world *w)
 	return w->n;
 }
 
-static void send_one(struct world *w, const char *id, const char *path, const char *body)
+static void send_to(struct world *w, const char *address, const char *id, const char *path, const char *body)
 {
-	w->letter = (struct letter){ .word = "w", .errand = "trip", .id = id, .address = server_bound(w->server), .path = path, .body = bytes_text(body) };
+	w->letter = (struct letter){ .word = "w", .errand = "trip", .id = id, .address = address, .path = path, .body = bytes_text(body) };
 	assert_int_equal(run(w, begin), OK);
 	assert_int_equal(run(w, put), OK);
+}
+
+static void send_one(struct world *w, const char *id, const char *path, const char *body)
+{
+	send_to(w, server_bound(w->server), id, path, body);
+}
+
+static void send_many(struct world *w, const char *address, int n)
+{
+	char id[8];
+
+	for (int i = 0; i < n; i++) {
+		snprintf(id, sizeof(id), "%d", i);
+		send_to(w, address, id, "/", "x");
+	}
 }
 
 /* Until the other side answers: then one event, and the letter is gone. */
@@ -247,21 +267,76 @@ static void replaced_while_under_way(void **state)
 static void many(void **state)
 {
 	struct world *w = *state;
-	char id[8];
 
 	w->keep = 1;
-	for (int i = 0; i < 200; i++) {
-		snprintf(id, sizeof(id), "%d", i);
-		send_one(w, id, "/", "x");
-	}
+	send_many(w, server_bound(w->server), 200);
 	while (w->events < 200) {
 		UNTIL(w, w->open || w->events == 200);
 		if (w->open)
 			ask_reply(w->kept[--w->open], 200, NULL, BYTES("", 0));
 	}
-	assert_true(w->most_open > 1 && w->most_open <= 64);
+	assert_true(w->most_open > 1 && w->most_open <= 16);
 	assert_int_equal(w->asked, 200);
 	assert_int_equal(left(w), 0);
+}
+
+static void too_long(void *arg)
+{
+	*(int *)arg = 1;
+}
+
+/* Who takes connections and says nothing keeps his share busy, and nobody else waits for him. */
+static void silent_peer(void **state)
+{
+	struct world *w = *state;
+	char address[64];
+	struct why why;
+	int fd, late = 0;
+	struct timer *limit;
+
+	assert_int_equal(loop_socket("silent", "127.0.0.1:0", SOCKET_TCP, &fd, address, sizeof(address), &why), OK);
+	send_many(w, address, 200);
+	limit = timer_after(w->loop, 10000, too_long, &late); /* a letter's time is 30 s */
+	send_one(w, "good", "/", "good");
+	UNTIL(w, w->events || late);
+	assert_false(late);
+	timer_stop(limit);
+	assert_string_equal(w->last_body, "good");
+	close(fd);
+}
+
+/* A port that refuses connections, and that the kernel gives to nobody else. */
+static int refusing(char address[64])
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+
+	assert_true(!setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) && !bind(fd, (struct sockaddr *)&a, n)
+		&& !getsockname(fd, (struct sockaddr *)&a, &n));
+	snprintf(address, 64, "127.0.0.1:%u", ntohs(a.sin_port));
+	return fd;
+}
+
+/* Who cannot be reached is left alone as a whole: one letter at a time, and ever more seldom. When he is back, no letter waits for more. */
+static void dead_peer(void **state)
+{
+	struct world *w = *state;
+	char address[64];
+	int64_t begun = clock_mono_ms();
+	struct why why;
+	struct server *back;
+	int fd = refusing(address);
+
+	send_many(w, address, 100);
+	while (w->tried < 3)
+		assert_int_equal(left(w), 100);
+	assert_true(clock_mono_ms() - begun >= 750); /* the second 250 ms after the first at least, the third 500 ms later */
+	assert_int_equal(server_open(w->loop, &(struct server_conf){ "back", address, NULL, routes, NULL, w }, &back, &why), OK);
+	UNTIL(w, w->events == 100);
+	assert_int_equal(w->asked, 100);
+	server_close(back);
+	close(fd);
 }
 
 /* A letter that cannot go, or whose answer its errand cannot take, holds up no other. */
@@ -310,8 +385,8 @@ static void limits(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { TEST(repeated_until_answered), TEST(what_is_an_answer), TEST(replaced_while_under_way), TEST(many), TEST(poison),
-		TEST(limits) };
+	const struct CMUnitTest tests[] = { TEST(repeated_until_answered), TEST(what_is_an_answer), TEST(replaced_while_under_way), TEST(many), TEST(silent_peer),
+		TEST(dead_peer), TEST(poison), TEST(limits) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
