@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -19,7 +20,7 @@
 #include "core/loop.h"
 #include "people/people.h"
 
-enum { LISTENERS = 8, DIRS = 64, READY_MS = 20000, STOP_MS = 5000, RESTART_MOST_MS = 10000 };
+enum { LISTENERS = 8, DIRS = 64, TICK_MS = 50, READY_MS = 20000, STOP_MS = 5000, RESTART_MOST_MS = 10000 };
 
 struct listener {
 	char name[24], address[300], bound[300];
@@ -31,11 +32,14 @@ struct place {
 	struct listener listener[LISTENERS];
 	int n, lock;
 	pid_t pid;
+	int ready;     /* its process says here that it is up; -1: it is, or it has none */
+	int has_been_up;
 	int64_t started_at, restart_at, backoff;
 };
 struct run {
 	struct place place[DIRS];
 	int n, verbose, temporary;
+	int signals; /* signalfd */
 	const char *remove; /* --remove DIR: instead of the places' own folders */
 	int watcher; /* the end whose closing wakes the watcher */
 };
@@ -85,6 +89,7 @@ static int place_read(struct place *p, const char *dir)
 	int bad = 0;
 
 	p->dir = dir;
+	p->ready = -1;
 	snprintf(path, sizeof(path), "%s/usher.yaml", dir);
 	f = fopen(path, "re");
 	if (!f)
@@ -204,14 +209,6 @@ static void become(const struct run *r, const struct place *p, int ready, pid_t 
 	_exit(127);
 }
 
-static int wait_ready(int fd)
-{
-	struct pollfd f = { .fd = fd, .events = POLLIN };
-	char one;
-
-	return poll(&f, 1, READY_MS) == 1 && read(fd, &one, 1) == 1;
-}
-
 static void last_words(const struct run *r, const struct place *p)
 {
 	char path[600], line[600], last[600] = "";
@@ -232,62 +229,108 @@ static int place_start(const struct run *r, struct place *p)
 	int ready[2];
 	pid_t parent = getpid();
 
+	p->started_at = clock_mono_ms();
+	p->restart_at = p->started_at + RESTART_MOST_MS; /* if there is no process now */
 	if (pipe2(ready, O_CLOEXEC))
 		return sorry("pipe: %s", strerror(errno));
-	p->started_at = clock_mono_ms();
 	p->pid = fork();
 	if (!p->pid)
 		become(r, p, ready[1], parent);
 	close(ready[1]);
-	if (p->pid < 0 || !wait_ready(ready[0])) {
-		close(ready[0]);
-		last_words(r, p);
-		return FAILED;
-	}
-	close(ready[0]);
+	p->ready = ready[0];
+	return DONE;
+}
+
+/* --- watching: nothing here waits for one role alone --- */
+
+static void place_is_up(struct place *p)
+{
+	p->has_been_up = 1;
 	printf("%s %s is up", p->role, p->id);
 	for (int i = 0; i < p->n; i++)
 		printf("%s %s %s", i ? "," : ":", p->listener[i].name, p->listener[i].bound);
 	printf("\n");
 	fflush(stdout);
-	return DONE;
 }
 
-/* --- watching --- */
-
-static void died(struct run *r, pid_t pid, int status)
+/* It says that it is up, or has ended, or its time is over. */
+static void hear(const struct run *r, struct place *p, int says)
 {
-	for (int i = 0; i < r->n; i++) {
-		struct place *p = r->place + i;
+	char one;
 
-		if (p->pid != pid)
-			continue;
-		p->pid = 0;
-		if (clock_mono_ms() - p->started_at > 10 * p->backoff) /* it lived: no crash loop */
-			p->backoff = 0;
-		p->backoff = p->backoff ? p->backoff * 2 : 100;
-		p->backoff = p->backoff > RESTART_MOST_MS ? RESTART_MOST_MS : p->backoff;
-		p->restart_at = clock_mono_ms() + p->backoff;
-		printf("%s %s ended (%s %d); again in %lld ms; its log: %s/run/log\n", p->role, p->id, WIFSIGNALED(status) ? "signal" : "exit",
-			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long)p->backoff, p->dir);
-		fflush(stdout);
+	if (p->ready < 0 || (!says && clock_mono_ms() < p->started_at + READY_MS))
+		return;
+	if (says && read(p->ready, &one, 1) == 1) {
+		place_is_up(p);
+	} else {
+		last_words(r, p);
+		if (p->pid > 0)
+			kill(p->pid, SIGKILL);
 	}
+	close(p->ready);
+	p->ready = -1;
 }
 
-static void reap(struct run *r)
+static void died(struct place *p, int status)
 {
-	pid_t pid;
+	p->pid = 0;
+	if (!p->has_been_up)
+		return; /* `usher run` ends with it */
+	if (clock_mono_ms() - p->started_at > 10 * p->backoff) /* it lived: no crash loop */
+		p->backoff = 0;
+	p->backoff = p->backoff ? p->backoff * 2 : 100;
+	p->backoff = p->backoff > RESTART_MOST_MS ? RESTART_MOST_MS : p->backoff;
+	p->restart_at = clock_mono_ms() + p->backoff;
+	printf("%s %s ended (%s %d); again in %lld ms; its log: %s/run/log\n", p->role, p->id, WIFSIGNALED(status) ? "signal" : "exit",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long)p->backoff, p->dir);
+	fflush(stdout);
+}
+
+static void look_after(const struct run *r, struct place *p)
+{
 	int status;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		died(r, pid, status);
+	if (p->pid > 0 && waitpid(p->pid, &status, WNOHANG) == p->pid)
+		died(p, status);
+	if (p->pid <= 0 && p->ready < 0 && p->has_been_up && clock_mono_ms() >= p->restart_at)
+		(void)!place_start(r, p);
 }
 
-static void restart_due(struct run *r)
+/* Until something happens. 0: we are told to stop. */
+static int turn(struct run *r)
 {
+	struct pollfd f[1 + DIRS] = { { .fd = r->signals, .events = POLLIN } };
+	struct signalfd_siginfo sig;
+	int on = 1;
+
 	for (int i = 0; i < r->n; i++)
-		if (!r->place[i].pid && clock_mono_ms() >= r->place[i].restart_at && place_start(r, r->place + i))
-			r->place[i].restart_at = clock_mono_ms() + RESTART_MOST_MS;
+		f[1 + i] = (struct pollfd){ .fd = r->place[i].ready, .events = POLLIN };
+	if (poll(f, 1 + (nfds_t)r->n, TICK_MS) < 0)
+		return 0;
+	while (read(r->signals, &sig, sizeof(sig)) == sizeof(sig))
+		on = on && sig.ssi_signo == SIGCHLD;
+	for (int i = 0; on && i < r->n; i++) {
+		hear(r, r->place + i, f[1 + i].revents);
+		look_after(r, r->place + i);
+	}
+	return on;
+}
+
+/* One after the other, as they are given; the first that does not come up ends all. */
+static int watch(struct run *r)
+{
+	for (int i = 0; i < r->n; i++) {
+		if (place_start(r, r->place + i))
+			return FAILED;
+		while (r->place[i].ready >= 0)
+			if (!turn(r))
+				return DONE;
+		if (!r->place[i].has_been_up)
+			return FAILED;
+	}
+	while (turn(r))
+		;
+	return DONE;
 }
 
 static void stop_all(struct run *r)
@@ -312,20 +355,6 @@ static void stop_all(struct run *r)
 				kill(p->pid, SIGKILL);
 		}
 		usleep(5000);
-	}
-}
-
-static void watch(struct run *r, const sigset_t *signals)
-{
-	const struct timespec tick = { 0, 50 * 1000000 };
-	int sig;
-
-	for (;;) {
-		sig = sigtimedwait(signals, NULL, &tick);
-		if (sig == SIGINT || sig == SIGTERM || sig == SIGHUP)
-			return;
-		reap(r);
-		restart_due(r);
 	}
 }
 
@@ -392,8 +421,9 @@ int run_dirs(struct words *w)
 	sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
+	r.signals = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != parent)
+	if (r.signals < 0 || getppid() != parent)
 		return FAILED;
 	for (; r.n < w->n && !code; r.n++)
 		code = place_read(r.place + r.n, w->v[r.n]);
@@ -401,10 +431,8 @@ int run_dirs(struct words *w)
 		watcher_start(&r);
 	for (int i = 0; i < r.n && !code; i++)
 		code = place_bind(r.place + i);
-	for (int i = 0; i < r.n && !code; i++)
-		code = place_start(&r, r.place + i);
 	if (!code)
-		watch(&r, &signals);
+		code = watch(&r);
 	stop_all(&r);
 	return code;
 }

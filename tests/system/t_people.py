@@ -89,9 +89,18 @@ with World() as w:
     w.wait("it is up again", lambda: w.more().count("registration 901-70 is up") == 2)
     assert "registration 901-70 ended (signal 9); again in 100 ms; its log: reg/run/log" in w.said, w.said
     assert [s["role"] for s in w.json("status")] == ["attestation", "registration"]
+    # one that does not come up again (its file never ends) keeps the other from nothing, and nobody from stopping all
+    os.rename(w.path("reg/usher.yaml"), w.path("yaml"))
+    os.mkfifo(w.path("reg/usher.yaml"))
+    os.kill(w.pids("reg")[0], signal.SIGKILL)
+    w.wait("it is started again", lambda: w.more().count("registration 901-70 ended") == 2 and w.pids("reg"))
+    os.kill(w.pids("pki")[0], signal.SIGKILL)
+    w.wait("the other is up again meanwhile", lambda: w.more().count("attestation pki.example is up") == 2, 15)
+    assert w.said.count("registration 901-70 is up") == 2, w.said
     pids = w.pids("reg") + w.pids("pki")
+    assert len(pids) == 2
     w.run.send_signal(signal.SIGTERM)
-    assert w.run.wait(15) == 0 and not any(os.path.exists(f"/proc/{p}") for p in pids)
+    assert w.run.wait(10) == 0 and not any(os.path.exists(f"/proc/{p}") for p in pids)
     w.run = None
     out = fails(1, "status", says="DOWN at 127.0.0.1:")
     assert len(re.findall(r"DOWN at", out)) == 2, out
