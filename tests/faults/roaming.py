@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """R15 P4: usher-visited between parties that lie: answers nobody asked for, other operators' subscribers, silence, floods, impostors, moves;
 and agreements that change while it runs."""
-import base64, os, re, signal, socket, subprocess, sys, time
+import base64, os, re, signal, socket, subprocess, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
 from usher import World, BUILD
 from roaming import *
@@ -146,10 +146,8 @@ def silence(w, home, listener, sgsn):
     dropped = lambda: open(w.path("vis/run/log")).read().count('act="refuse SendAuthInfo res" why="nobody asked"')
     before = dropped()
     sgsn.say(message(SAI, B, CN))
-    began = time.time()
     eq(home.gsup(), message(SAI, B, CN))
-    eq(sgsn.gsup(8), message(SAI + ERR, B, cause(17) + CN))
-    assert 4.5 < time.time() - began < 6, "an SGSN gives up after 6 s"
+    eq(sgsn.gsup(20), message(SAI + ERR, B, cause(17) + CN))  # after how long: unit-visited-visitors
     home.say(message(SAI + RES, B, Vector().ie()))  # too late
     w.wait("the late answer is dropped", lambda: dropped() == before + 1)
     sgsn.say(message(SAI, B, CN))
@@ -160,12 +158,12 @@ def silence(w, home, listener, sgsn):
     sgsn.say(message(UL, B, CN))
     eq(home.gsup(), message(UL, B, CN))
     home.close()
-    began = time.time()
-    eq(sgsn.gsup(), message(UL + ERR, B, cause(17) + CN))
-    assert time.time() - began < 2, "who waits hears at once that the link is gone"
     sgsn.say(message(PURGE, B, CN))
+    # who waits hears at once that the link is gone: it has, before the next one stands
+    home = listener.accept()
+    eq(sgsn.gsup(0.01), message(UL + ERR, B, cause(17) + CN))
     eq(sgsn.gsup(), message(PURGE + ERR, B, cause(17) + CN))
-    return listener.accept()
+    return home
 
 
 def impostors(cell, user, home):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A world of usher's real processes in a temporary folder, for tests. Not a test itself (test files begin with t_)."""
-import ctypes, glob, json, os, shutil, signal, socket, struct, subprocess, sys, tempfile, time
+import ctypes, glob, json, os, select, shutil, signal, socket, struct, subprocess, sys, tempfile, time
 
 BUILD = os.environ.get("USHER_BUILD") or sys.exit("USHER_BUILD names the build folder")
 USHER = os.path.join(BUILD, "people", "usher")
@@ -74,7 +74,7 @@ class World:
         self.said, self.started, end = "", len(dirs), time.time() + 60
         while self.more().count(" is up") < len(dirs):
             assert self.run.poll() is None and time.time() < end, "usher run: " + self.said
-            time.sleep(0.02)
+            select.select([self.run.stdout], [], [], 1)
 
     def more(self):
         self.said += (self.run.stdout.read() or b"").decode(errors="replace")

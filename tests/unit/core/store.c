@@ -6,6 +6,7 @@
 #include "core/store.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -234,6 +235,7 @@ struct many {
 	struct loop *loop;
 	int left, unnoticed;
 	enum err err[64];
+	pthread_mutex_t waits;  /* held until all have come */
 };
 struct job_arg {
 	struct many *all;
@@ -247,7 +249,7 @@ static enum err numbered(struct tx *tx, void *arg)
 	enum err e;
 
 	if (a->i == 7)
-		usleep(2000); /* so that the others wait, and make one group */
+		pthread_mutex_lock(&a->all->waits), pthread_mutex_unlock(&a->all->waits); /* so that the others wait, and make one group */
 	if (a->i == 20)
 		return a->all->unnoticed ? rolls_back_unnoticed(tx, NULL) : rolls_back(tx, NULL);
 	snprintf(name, sizeof(name), "n%d", a->i);
@@ -281,7 +283,7 @@ static enum err names(struct tx *tx, void *arg)
 /* Whatever was told is what is there, for every one of a group. */
 static void told_is_there(int unnoticed)
 {
-	struct many all = { .left = 64, .unnoticed = unnoticed };
+	struct many all = { .left = 64, .unnoticed = unnoticed, .waits = PTHREAD_MUTEX_INITIALIZER };
 	struct job_arg arg[64];
 	int there[64] = { 0 };
 	struct store *s;
@@ -289,10 +291,12 @@ static void told_is_there(int unnoticed)
 
 	assert_int_equal(loop_new(&all.loop), OK);
 	assert_int_equal(store_open(all.loop, NULL, &schema, 0, &s, &w), OK);
+	pthread_mutex_lock(&all.waits);
 	for (int i = 0; i < 64; i++) {
 		arg[i] = (struct job_arg){ &all, i };
 		store_run(s, numbered, arg + i, numbered_done);
 	}
+	pthread_mutex_unlock(&all.waits);
 	loop_run(all.loop);
 	store_run(s, names, there, NULL);
 	store_stop(s); /* runs what waits */
