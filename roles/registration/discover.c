@@ -9,20 +9,10 @@
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "proto/digest.h"
+#include "roles/registration/challenges.h"
 #include "roles/registration/registration.h"
 
-enum { NONCE_S = 60, ANSWER_S = 300, NOT_ATTACHED_S = 60, CALLS = 4096 };
-
-/* The open challenge of a PIMSI: in memory, because a nonce lost in a restart is only asked anew. */
-struct open_nonce {
-	char pimsi[24], equipment[EQUIPMENT_MAX], nonce[DIGEST_NONCE], password[DIGEST_PASSWORD];
-	uint8_t rand[16];
-	int64_t until;
-};
-struct discover {
-	struct open_nonce open[CALLS];
-};
+enum { ANSWER_S = 300, NOT_ATTACHED_S = 60 };
 
 struct discover_call {
 	struct ask *ask;
@@ -36,15 +26,6 @@ struct discover_call {
 	int routed;
 	enum err found;
 };
-
-static struct open_nonce *slot_of(struct discover *d, const char *pimsi)
-{
-	uint32_t h = 2166136261u;
-
-	for (const char *p = pimsi; *p; p++)
-		h = (h ^ (uint8_t)*p) * 16777619u;
-	return d->open + h % CALLS;
-}
 
 static void call_end(struct discover_call *c)
 {
@@ -124,7 +105,7 @@ static void challenge(struct discover_call *c)
 {
 	struct registration *r = c->process->own;
 	const struct conf *conf = c->process->conf;
-	struct open_nonce *o = slot_of(r->discover_state, c->d.username);
+	struct open_challenge o = { .next = NULL };
 	struct digest d = { .username = "" };
 	uint8_t nonce[32];
 	char line[DIGEST_LINE];
@@ -139,15 +120,16 @@ static void challenge(struct discover_call *c)
 	if (!e)
 		e = text_copy(d.realm, sizeof(d.realm), conf->realm);
 	if (!e)
-		e = digest_password(BYTES_OF(v.res), v.ik, v.ck, o->password);
+		e = digest_password(BYTES_OF(v.res), v.ik, v.ck, o.password);
+	if (!e)
+		e = text_copy(o.pimsi, sizeof(o.pimsi), c->d.username);
 	if (!e)
 		e = digest_challenge_write(&d, line, sizeof(line));
 	if (!e) {
-		snprintf(o->pimsi, sizeof(o->pimsi), "%s", c->d.username);
-		memcpy(o->equipment, c->answer.equipment, sizeof(o->equipment));
-		snprintf(o->nonce, sizeof(o->nonce), "%s", d.nonce);
-		memcpy(o->rand, v.rand, 16);
-		o->until = clock_mono_ms() + NONCE_S * 1000;
+		memcpy(o.equipment, c->answer.equipment, sizeof(o.equipment));
+		snprintf(o.nonce, sizeof(o.nonce), "%s", d.nonce);
+		memcpy(o.rand, v.rand, 16);
+		challenges_begin(r->challenges, &o);
 		ask_add(c->ask, "WWW-Authenticate", line);
 		ask_refuse_as(c->ask, 401, ERR_AUTH, "answer the challenge with the PIMSI's AKA");
 	} else {
@@ -156,6 +138,7 @@ static void challenge(struct discover_call *c)
 		ask_refuse_as(c->ask, 503, e, "no vector for now: ask again in a minute");
 	}
 	secret_wipe(&v, sizeof(v));
+	secret_wipe(&o, sizeof(o));
 	call_end(c);
 }
 
@@ -230,12 +213,11 @@ static void authenticated(struct discover_call *c)
 	}
 }
 
-static int response_right(struct discover_call *c, struct open_nonce *o)
+static int response_right(struct discover_call *c, const struct open_challenge *o)
 {
 	char right[DIGEST_RESPONSE];
 
-	if (strcmp(o->pimsi, c->d.username) || strcmp(o->equipment, c->answer.equipment) || strcmp(o->nonce, c->d.nonce) || clock_mono_ms() > o->until
-		|| strcmp(c->d.uri, "/v1/discover") || strcmp(c->d.realm, ((const struct conf *)c->process->conf)->realm))
+	if (!o || strcmp(o->equipment, c->answer.equipment) || strcmp(o->nonce, c->d.nonce) || strcmp(c->d.uri, "/v1/discover") || strcmp(c->d.realm, ((const struct conf *)c->process->conf)->realm))
 		return 0;
 	if (digest_response(&c->d, "GET", o->password, right) || strlen(c->d.response) != strlen(right))
 		return 0;
@@ -268,20 +250,18 @@ static void offset_written(void *arg, enum err e)
 }
 
 /* AUTS only for a nonce that was issued (RFC 3310 3.4). */
-static void resync(struct discover_call *c, struct open_nonce *o)
+static void resync(struct discover_call *c, const struct open_challenge *o)
 {
 	struct registration *r = c->process->own;
 	uint8_t auts[14];
 	size_t n = 0;
-	const int ours = !strcmp(o->pimsi, c->d.username);
 	enum err e = b64_read(bytes_text(c->d.auts), auts, sizeof(auts), &n);
 
-	if (!e && (n != sizeof(auts) || !ours || strcmp(o->nonce, c->d.nonce)))
+	if (!e && (n != sizeof(auts) || !o || strcmp(o->nonce, c->d.nonce)))
 		e = ERR_AUTH;
 	if (!e)
 		e = auc_resync(auc_serve_auc(r->vectors), &c->who, o->rand, auts, clock_now(), &c->resynced);
-	if (ours)
-		secret_wipe(o, sizeof(*o));
+	challenges_end(r->challenges, c->d.username);
 	if (!e) {
 		store_run(c->process->store, offset_write, c, offset_written);
 		return;
@@ -294,7 +274,7 @@ static void who_known(void *arg, enum err e)
 {
 	struct discover_call *c = arg;
 	struct registration *r = c->process->own;
-	struct open_nonce *o = slot_of(r->discover_state, c->d.username);
+	const struct open_challenge *o = challenges_find(r->challenges, c->d.username);
 	const struct number_state *s = number_state(&pimsis, c->state);
 
 	if (e || c->found || !s || !s->vectors) {
@@ -310,7 +290,7 @@ static void who_known(void *arg, enum err e)
 	} else {
 		uint8_t cnonce[16];
 
-		secret_wipe(o, sizeof(*o)); /* used once */
+		challenges_end(r->challenges, c->d.username); /* used once */
 		if (hex_read(c->d.cnonce, cnonce, sizeof(cnonce))) {
 			ask_refuse(c->ask, ERR_FORMAT, "cnonce is not the hex form of 16 octets");
 			call_end(c);
@@ -335,17 +315,4 @@ void discover_ask(struct ask *a, void *process)
 	c->process = process;
 	c->who.id = c->d.username;
 	store_run(c->process->store, who_read, c, who_known);
-}
-
-enum err discover_open(struct registration *r)
-{
-	r->discover_state = calloc(1, sizeof(*r->discover_state));
-	return r->discover_state ? OK : ERR_NOMEM;
-}
-
-void discover_close(struct registration *r)
-{
-	if (r->discover_state)
-		secret_wipe(r->discover_state, sizeof(*r->discover_state));
-	free(r->discover_state);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "package/package.h"
+#include "roles/registration/challenges.h"
 #include "roles/registration/registration.h"
 
 enum { DLUSIM = 5, FACTORY = 8, STAFF = 9, BATCH_BODY = 256 * 1024, JSON_BODY = 16 * 1024, OBJECT_BODY = 64 * 1024 };
@@ -74,8 +75,8 @@ static enum err start(struct process *p, struct why *w)
 		e = server_open(p->loop, &(struct server_conf){ "discover", c->listen.discover, p->tls, discover_routes, p->peers, p }, &r->discover, w);
 	if (!e && !*c->discover_address)
 		snprintf(c->discover_address, sizeof(c->discover_address), "%s", server_bound(r->discover));
-	if (!e)
-		e = discover_open(r);
+	if (!e && !(r->challenges = challenges_open()))
+		e = ERR_NOMEM;
 	if (!e)
 		e = vectors_open(r, w);
 	return e ? e : access_open(r, w);
@@ -90,7 +91,7 @@ static void stop(struct process *p)
 	tunnel_close(r->access.server);
 	timer_stop(r->meter);
 	auc_serve_close(r->vectors);
-	discover_close(r);
+	challenges_close(r->challenges);
 	free(r);
 }
 

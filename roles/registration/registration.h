@@ -27,7 +27,7 @@ struct conf {
 extern const struct conf_item conf_schema[];
 enum err conf_check(const void *conf, struct why *w) MUST_CHECK;
 
-struct discover;
+struct challenges;
 struct registration {
 	struct process *process;
 	struct server *peers, *discover;
@@ -36,7 +36,7 @@ struct registration {
 	struct gateway access;
 	struct timer *meter;
 	LIST_HEAD(, usage) usages; /* of PIMSIs with a tunnel: access.c */
-	struct discover *discover_state;
+	struct challenges *challenges; /* of discover */
 };
 
 enum { COUNT_ORDERED, COUNT_BOUND, COUNT_CLAIMED, COUNT_CLAIMS_REFUSED, COUNT_VECTORS, COUNT_VECTORS_REFUSED, COUNT_ACCESS, COUNT_ACCESS_REFUSED,
@@ -52,8 +52,6 @@ enum err vectors_open(struct registration *r, struct why *w) MUST_CHECK;
 /* access.c: the gateway of limited access */
 enum err access_open(struct registration *r, struct why *w) MUST_CHECK;
 /* discover.c: step 4 */
-enum err discover_open(struct registration *r) MUST_CHECK;
-void discover_close(struct registration *r);
 void discover_ask(struct ask *a, void *process);        /* GET /v1/discover */
 /* install.c: step 7 */
 void install_receipt(struct ask *a, void *process);     /* POST /v1/install */
