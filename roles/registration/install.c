@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
  * Step 7 at the registration operator: the receipt says that the equipment has its own USIM. Its PIMSIs are used, and after the
- * grace retired; until then the equipment may still come back with them.
+ * grace retired; until then the equipment may still come back with them. If its owner chose another operator while the package was
+ * on its way, they are not used yet.
  */
 #include <string.h>
 
@@ -18,11 +19,24 @@ static enum err taken_before(struct tx *tx, const struct receipt *r)
 		WITH(B_TEXT("equipment", r->equipment), B_TEXT("package", r->package), B_TEXT("pimsi", r->pimsi)), &row);
 }
 
-static enum err take_one(struct tx *tx, struct receipt_call *c, const char *pimsi)
+/* The receipt is of the operator to which the equipment is routed now, or was when its package was sealed. */
+static enum err event_of(struct tx *tx, const struct receipt *r, const char **event)
+{
+	const struct row *row;
+	enum err e = tx_get(tx, "SELECT operator FROM route WHERE equipment = :equipment", WITH(B_TEXT("equipment", r->equipment)), &row);
+
+	*event = !e && strcmp(row_text(row, 0), r->operator) ? "other-receipt" : "receipt";
+	return e == ERR_MISSING ? OK : e;
+}
+
+static enum err take_one(struct tx *tx, struct receipt_call *c, const char *event, const char *pimsi)
 {
 	const struct receipt *r = &c->r;
 	struct number x;
-	enum err e = number_event(tx, &pimsis, pimsi, "receipt", BY(r->operator), &x, &c->why);
+	enum err e = number_get(tx, &pimsis, pimsi, &x, &c->why);
+
+	if (!e)
+		e = number_event(tx, &pimsis, pimsi, number_may(&pimsis, x.state, event) ? event : "receipt", BY(r->operator), &x, &c->why);
 
 	return e ? e : tx_do(tx, "INSERT INTO receipt (equipment, package, pimsi, life, operator, taken_at) VALUES (:equipment, :package, :pimsi, :life,"
 		" :operator, :now)", WITH(B_TEXT("equipment", r->equipment), B_TEXT("package", r->package), B_TEXT("pimsi", pimsi), B_INT("life", x.life),
@@ -36,6 +50,7 @@ static enum err take(struct tx *tx, void *arg)
 	const struct receipt *r = &c->r;
 	struct of_equipment all;
 	const struct row *row;
+	const char *event;
 	enum err e = taken_before(tx, r);
 
 	if (e != ERR_MISSING)
@@ -44,12 +59,14 @@ static enum err take(struct tx *tx, void *arg)
 		" AND e.certificate = :certificate", WITH(B_TEXT("pimsi", r->pimsi), B_TEXT("equipment", r->equipment), B_TEXT("certificate", c->certificate)), &row);
 	if (e)
 		return e == ERR_MISSING ? fail(&c->why, ERR_DENIED, "PIMSI %s is not bound to %s with this certificate", r->pimsi, r->equipment) : e;
-	e = take_one(tx, c, r->pimsi);
+	e = event_of(tx, r, &event);
+	if (!e)
+		e = take_one(tx, c, event, r->pimsi);
 	if (!e)
 		e = pool_of(tx, r->equipment, &all);
 	for (int i = 0; !e && i < all.n; i++)
-		if (!strcmp(all.state[i], "routed"))
-			e = take_one(tx, c, all.pimsi[i]);
+		if (!strcmp(event, "receipt") && !strcmp(all.state[i], "routed"))
+			e = take_one(tx, c, event, all.pimsi[i]);
 	return e;
 }
 

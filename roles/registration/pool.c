@@ -24,6 +24,7 @@ static const struct number_state states[] = {
 	{ "blocked", 0, 8, "barred by staff until it is unblocked" },
 	{ 0 },
 };
+#define OTHER "{equipment} has a USIM of operator {by}, and its owner has chosen another since: PIMSI {number} waits for that one"
 static const struct number_move moves[] = {
 	{ "free", "issue", "issued", "factory", "manufacture", "issued PIMSI {number} to {equipment}, ordered by {by}", NULL },
 	{ "free", "reserve", "reserved", "staff", "pool", "PIMSI {number} is kept out of orders by {by}", NULL },
@@ -32,6 +33,8 @@ static const struct number_move moves[] = {
 	{ "used", "claim", "routed", "dlusim", "subscribe", "{equipment} is to go to operator {by} now: PIMSI {number} is not retired", NULL },
 	{ "routed", "receipt", "used", "equipment", "install",
 		"{equipment} has its own USIM of operator {by}; PIMSI {number} is used, and will be retired", grace_begins },
+	{ "routed", "other-receipt", "routed", "equipment", "install", OTHER, NULL },
+	{ "blocked", "other-receipt", "blocked", "equipment", "install", OTHER, NULL },
 	{ "used", "receipt", "used", "equipment", "install", "{equipment} has another USIM of operator {by}; PIMSI {number} stays used", grace_begins },
 	{ "retired", "receipt", "retired", "equipment", "install", "{equipment} has another USIM of operator {by}; PIMSI {number} is retired", NULL },
 	{ "quarantine", "receipt", "quarantine", "equipment", "install", "{equipment} has another USIM of operator {by}; PIMSI {number} is in quarantine", NULL },
