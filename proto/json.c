@@ -29,12 +29,14 @@ enum err json_get_digits(json_t *o, const char *key, char *dst, size_t cap, stru
 enum err json_get_number(json_t *o, const char *key, int64_t min, int64_t max, int64_t *out, struct why *w)
 {
 	json_t *v = json_object_get(o, key);
+	const json_int_t n = json_integer_value(v);
 
+	*out = 0;
 	if (!json_is_integer(v))
 		return fail(w, ERR_MISSING, "field `%s` is missing or no whole number", key);
-	*out = json_integer_value(v);
-	if (*out < min || *out > max)
-		return fail(w, ERR_RANGE, "field `%s`: %lld is outside %lld to %lld", key, (long long)*out, (long long)min, (long long)max);
+	if (n < min || n > max)
+		return fail(w, ERR_RANGE, "field `%s`: %lld is outside %lld to %lld", key, (long long)n, (long long)min, (long long)max);
+	*out = n;
 	return OK;
 }
 

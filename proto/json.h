@@ -11,7 +11,7 @@
 
 enum err json_get_text(json_t *o, const char *key, char *dst, size_t cap, struct why *w) MUST_CHECK;
 enum err json_get_digits(json_t *o, const char *key, char *dst, size_t cap, struct why *w) MUST_CHECK; /* 5..cap-1 digits */
-enum err json_get_number(json_t *o, const char *key, int64_t min, int64_t max, int64_t *out, struct why *w) MUST_CHECK;
+enum err json_get_number(json_t *o, const char *key, int64_t min, int64_t max, int64_t *out, struct why *w) MUST_CHECK; /* *out 0 on failure */
 enum err json_get_hex(json_t *o, const char *key, uint8_t *dst, size_t n, struct why *w) MUST_CHECK;   /* exactly n octets */
 enum err json_get_b64(json_t *o, const char *key, uint8_t *dst, size_t cap, size_t *n, struct why *w) MUST_CHECK;
 json_t *json_hex(struct bytes b);  /* new string, NULL: out of memory */

@@ -349,8 +349,10 @@ static void row_check(struct row_in *x, enum err e)
 
 	if (!e && hex_read(x->proof, proof, sizeof(proof)))
 		e = fail(&x->why, ERR_FORMAT, "proof is not 64 hex digits");
-	if (!e && !strchr(x->equipment, ':'))
+	if (!e && (!strchr(x->equipment, ':') || !cert_id_good(x->equipment)))
 		e = fail(&x->why, ERR_FORMAT, "equipment `%s` is not <maker>:<serial> or imei:<15 digits>", x->equipment);
+	text_plain(x->equipment); /* it is told in JSON, refused or not */
+	text_plain(x->why.text);
 	if (e)
 		snprintf(x->state, sizeof(x->state), "refused");
 	snprintf(x->id, sizeof(x->id), "%s/%lld", x->equipment, (long long)x->serial);

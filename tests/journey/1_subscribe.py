@@ -21,6 +21,15 @@ with World() as w:
     open(w.path("theirs.csv"), "w").write("\n".join([lines[0], f"acme:000003,901-70,{key2},{10 ** 18}", "acme:000001,901-70," + key2 + ",2"]) + "\n")
     assert "2 refused" in w.usher("owner", "claim", "theirs.csv", "--dlusim", "dlusim.home.example=127.0.0.1:@dlusim/run/ports#owner", "--roots",
                                 "pki/roots.pem", "--token-file", "mallory", code=1)
+    # octets that no id has: a row is refused, and told all the same
+    import http.client, json, ssl
+    host, port = dict(line.split() for line in open(w.path("dlusim/run/ports")))["owner"].rsplit(":", 1)
+    c = http.client.HTTPSConnection(host, int(port), context=ssl._create_unverified_context(), timeout=20)
+    c.request("POST", "/v1/subscribe", b"equipment,registration,serial,proof\nacme:\xff\x1b[1m,901-70,1," + b"0" * 64 + b"\n",
+              {"Content-Type": "text/csv", "Authorization": "Bearer " + open(w.path("token")).read().strip()})
+    r = c.getresponse()
+    told = json.loads(r.read())["rows"]
+    assert [x["state"] for x in told] == ["refused"] and "is not <maker>:<serial>" in told[0]["why"], told
     # the HSS is away: the rows wait, and complete by themselves
     hss = w.pids("hss")[0]
     os.kill(hss, signal.SIGSTOP)

@@ -53,6 +53,7 @@ static void numbers(void **state)
 	assert_int_equal(n, 5);
 	assert_int_equal(json_get_number(o, "a", 6, 9, &n, &w), ERR_RANGE);
 	assert_int_equal(json_get_number(o, "a", 0, 4, &n, &w), ERR_RANGE);
+	assert_int_equal(n, 0);
 	assert_string_equal(w.text, "field `a`: 5 is outside 0 to 4");
 	assert_int_equal(json_get_number(o, "big", INT64_MIN, INT64_MAX, &n, &w), OK);
 	assert_int_equal(json_get_number(o, "small", INT64_MIN, INT64_MAX, &n, &w), OK);
