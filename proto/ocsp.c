@@ -85,6 +85,7 @@ enum err ocsp_ask_read(struct bytes der, struct ocsp_ask *out)
 	out->req = der.n && der.n <= OCSP_DER_MAX ? d2i_OCSP_REQUEST(NULL, &p, (long)der.n) : NULL;
 	if (!out->req || p != der.p + der.n || !nonce_fits(out->req))
 		e = ERR_FORMAT;
+	out->nonce = !e && OCSP_REQUEST_get_ext_by_NID(out->req, NID_id_pkix_OCSP_Nonce, -1) >= 0;
 	n = e ? 0 : OCSP_request_onereq_count(out->req);
 	if (!e && (n < 1 || n > OCSP_IDS))
 		e = ERR_LIMIT;

@@ -18,6 +18,7 @@ enum err ocsp_ask_write(X509 *const *certs, size_t n, X509 *issuer, const uint8_
 struct ocsp_ask {
 	OCSP_REQUEST *req;                       /* owned; ocsp_ask_free */
 	size_t n;
+	int nonce;                               /* it carries one */
 	char serial[OCSP_IDS][OCSP_SERIAL_HEX];  /* lower-case hex */
 	OCSP_CERTID *id[OCSP_IDS];               /* inside req */
 };

@@ -33,6 +33,7 @@ struct attestation {
 	struct server *peers, *ocsp;
 	struct issuer ca[CA_COUNT];
 	STACK_OF(X509) *roots;
+	struct ocsp_memory *memory;
 };
 
 enum { COUNT_ISSUED, COUNT_REFUSED, COUNT_OCSP, COUNT_REVOKED };
@@ -69,6 +70,9 @@ void est_cacerts(struct ask *a, void *process);
 void est_enroll(struct ask *a, void *process);
 
 /* ocsp.c: RFC 6960 */
+enum err ocsp_open(struct attestation *a) MUST_CHECK;
+void ocsp_close(struct attestation *a);
+void ocsp_forget(struct attestation *a); /* a status has changed: nothing is answered from memory but what is read anew */
 void ocsp_answer(struct ask *a, void *process);
 
 #endif

@@ -314,6 +314,7 @@ static void revoke_done(void *arg, enum err e)
 {
 	struct revoke *v = arg;
 
+	ocsp_forget(v->a);
 	if (e) {
 		ask_refuse(v->ask, e, "nothing was revoked; try again");
 		json_decref(v->serials);

@@ -33,7 +33,7 @@ static const struct store_schema schema = { upgrades };
 static const struct metric metrics[] = {
 	[COUNT_ISSUED] = { "usher_attestation_issued_total", "Certificates issued over EST.", 0 },
 	[COUNT_REFUSED] = { "usher_attestation_refused_total", "Enrolments refused.", 0 },
-	[COUNT_OCSP] = { "usher_attestation_ocsp_total", "OCSP answers signed.", 0 },
+	[COUNT_OCSP] = { "usher_attestation_ocsp_total", "OCSP answers given.", 0 },
 	[COUNT_REVOKED] = { "usher_attestation_revoked_total", "Certificates revoked.", 0 },
 	{ 0 },
 };
@@ -53,6 +53,8 @@ static enum err start(struct process *p, struct why *w)
 	a->roots = tls_roots(p->tls);
 	e = ca_open(a, w);
 	if (!e)
+		e = ocsp_open(a);
+	if (!e)
 		e = server_open(p->loop, &(struct server_conf){ "peers", c->listen.peers, p->tls, peers_routes, p->peers, p }, &a->peers, w);
 	if (!e)
 		e = server_open(p->loop, &(struct server_conf){ "ocsp", c->listen.ocsp, NULL, ocsp_routes, p->peers, p }, &a->ocsp, w);
@@ -65,6 +67,7 @@ static void stop(struct process *p)
 
 	server_close(a->peers);
 	server_close(a->ocsp);
+	ocsp_close(a);
 	ca_close(a);
 	free(a);
 }
