@@ -38,6 +38,7 @@ struct lane {
 struct posted {
 	struct outbox *outbox;
 	struct lane *lane;
+	int64_t lane_fails;        /* when it went */
 	char lane_name[sizeof(((struct lane *)0)->name)];
 	char errand[24], id[ERRAND_ID], word[24];
 	char role[ROLE_MAX], peer[ID_MAX], address[300], path[160], type[64];
@@ -336,13 +337,14 @@ static int says_later(int status)
 }
 
 /* Who does not answer is left alone as a whole, and longer each time; an answer, even 503, opens the lane: that is the letter's matter. */
-static int64_t lane_failed(struct lane *l)
+static int64_t lane_failed(const struct posted *p)
 {
+	struct lane *l = p->lane;
 	int64_t now = clock_now_ms();
 
-	if (now >= l->until) /* of many at once, the first counts */
+	if (p->lane_fails == l->fails) /* of those that went together, the first counts */
 		l->until = now + backoff(l->fails++);
-	return l->until - now;
+	return l->until > now ? l->until - now : 0;
 }
 
 static void lane_answered(struct lane *l)
@@ -362,7 +364,7 @@ static void answered(void *arg, const struct response *r)
 	if (!r->err)
 		lane_answered(p->lane);
 	if (r->err || says_later(r->status)) {
-		p->again_ms = r->err ? lane_failed(p->lane) : seconds ? seconds * 1000 : backoff(p->tries);
+		p->again_ms = r->err ? lane_failed(p) : seconds ? seconds * 1000 : backoff(p->tries);
 		if (r->err)
 			p->why = r->why;
 		else
@@ -404,6 +406,7 @@ static void post(struct posted *p)
 	o->in_flight++;
 	p->lane = lane_of(o, p->lane_name);
 	p->lane->in_flight++;
+	p->lane_fails = p->lane->fails;
 	q.address = *p->address ? p->address : peer ? peer->address : "";
 	if (*p->role) {
 		q.peer_role = p->role;
