@@ -71,12 +71,18 @@ static void disconnect(struct gsup_link *l, const char *why)
 
 /* --- frames --- */
 
+/* So much waits for a peer that does not read: it gets nothing more, be it GSUP or PONGs. */
+static int is_full(const struct gsup_link *l)
+{
+	return evbuffer_get_length(bufferevent_get_output(l->bev)) > QUEUE_MAX;
+}
+
 static void say(struct gsup_link *l, enum ipa_ccm what)
 {
 	uint8_t out[600];
 	struct wr w = wr_of(out, sizeof(out));
 
-	if (l->bev && !ipa_ccm_write(what, l->name, &w))
+	if (l->bev && !is_full(l) && !ipa_ccm_write(what, l->name, &w))
 		bufferevent_write(l->bev, w.p, w.n);
 }
 
@@ -449,7 +455,7 @@ enum err gsup_pass(struct gsup_link *l, struct bytes octets)
 
 	if (!l->up || !l->bev)
 		return ERR_UNAVAILABLE;
-	if (evbuffer_get_length(bufferevent_get_output(l->bev)) > QUEUE_MAX)
+	if (is_full(l))
 		return ERR_LIMIT;
 	e = ipa_gsup_write(octets, &w);
 	if (!e && bufferevent_write(l->bev, w.p, w.n))

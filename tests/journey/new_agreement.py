@@ -10,7 +10,7 @@ with World() as w:
     w.frequencies("vis1")
     fleet = lambda: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
     home = lambda n: any("is operative: its receipt is acknowledged" in e["text"] for e in w.journey(f"acme:00000{n}"))
-    log = lambda d: open(w.path(d, "run/log")).read()
+    log = lambda d: open(w.path(d, "run/log")).read() if os.path.exists(w.path(d, "run/log")) else ""
     with open(w.path("first.csv"), "w") as f, open(w.path("fleet/labels.csv")) as labels:
         f.write("".join(labels.readlines()[:2]))
     assert w.claim("first.csv").count("subscribed") == 1
@@ -21,7 +21,7 @@ with World() as w:
         pids = w.pids("vis1"), w.pids("reg"), w.pids("dm")
         new = second_home(w)
         late = subprocess.Popen([USHER, "run", *new], cwd=w.dir, env=w.env, stdout=subprocess.DEVNULL)
-        w.wait("the new operator serves", lambda: all(os.path.exists(w.path(d, "run/ports")) and "start version" in log(d) for d in new))
+        w.wait("the new operator serves", lambda: all("start version" in log(d) for d in new))
         for (pid,), d in zip(pids, ("vis1", "reg", "dm")):
             os.kill(pid, signal.SIGHUP)
             w.wait("peers are read again", lambda: " reload peers=" in log(d))

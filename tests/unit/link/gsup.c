@@ -431,6 +431,9 @@ static void a_peer_that_does_not_read(void **state)
 	while (!(e = gsup_pass(w.server->first, BYTES_OF(octets))))
 		assert_true(n++ < QUEUE_MAX / sizeof(octets) + 1);
 	assert_int_equal(e, ERR_LIMIT);
+	n = evbuffer_get_length(bufferevent_get_output(w.server->first->bev));
+	(void)ccm(w.server->first, BYTES("\0", 1)); /* its PINGs neither */
+	assert_int_equal(evbuffer_get_length(bufferevent_get_output(w.server->first->bev)), n);
 	gsup_end(w.server->first, "test");
 	assert_int_equal(w.downs, 1);
 }
