@@ -144,8 +144,10 @@ void loop_free(struct loop *l)
 	for (int i = 0; i < 2; i++)
 		if (l->pipe[i] >= 0)
 			close(l->pipe[i]);
-	if (l->dns)
-		evdns_base_free(l->dns, 0);
+	if (l->dns) { /* who waits for a name hears that there will be none, and lets go */
+		evdns_base_free(l->dns, 1);
+		event_base_loop(l->base, EVLOOP_NONBLOCK);
+	}
 	if (l->base)
 		event_base_free(l->base);
 	pthread_mutex_destroy(&l->lock);
