@@ -528,7 +528,7 @@ static enum err made(struct store *s, const char *script, struct why *w)
 	enum err e = OK;
 
 	if (sqlite3_exec(s->db, script, NULL, NULL, &said) != SQLITE_OK)
-		e = fail(w, ERR_IO, "database: %s", said ? said : "?");
+		e = fail(w, ERR_IO, "database %s: %s", sqlite3_db_filename(s->db, "main"), said ? said : "?");
 	sqlite3_free(said);
 	return e;
 }
@@ -555,7 +555,8 @@ static enum err upgrade(struct store *s, const struct store_schema *schema, stru
 	while (schema && schema->upgrade[want])
 		want++;
 	if (have > want + 1)
-		return fail(w, ERR_RANGE, "database: version %d is newer than this program (%d); install the newer usher", have, want + 1);
+		return fail(w, ERR_RANGE, "database %s: version %d is newer than this program (%d); install the newer usher",
+			sqlite3_db_filename(s->db, "main"), have, want + 1);
 	if (have == want + 1)
 		return OK;
 	e = made(s, "BEGIN EXCLUSIVE", w);

@@ -370,7 +370,7 @@ int explain(struct words *w)
 	sort(&t);
 	is = t.owner ? json_null() : now_json(&t);
 	if (!json_array_size(t.entries))
-		code = sorry("no role that this folder knows has a story of %s", w->v[0]);
+		code = sorry("no role that this folder knows has a story of %s; is it spelled as on its label? `usher status` shows the roles that are asked", w->v[0]);
 	if (w->json) {
 		print_json(json_pack("{s:s, s:O, s:O, s:O}", "about", w->v[0], "entries", t.entries, "now", is, "not_heard", t.silent));
 	} else {

@@ -231,6 +231,8 @@ int factory_enrol(struct words *w)
 		return USAGE;
 	if (!maker || !count || text_number(count, 1, FLEET_MAX, &n) || (first && text_number(first, 1, 999999, &from)) || strlen(maker) > 32)
 		return sorry("needed: --maker MAKER --count N (1 to %d) [--first N]", FLEET_MAX), USAGE;
+	if (!cert_id_good(maker) || strchr(maker, ':'))
+		return sorry("`%s` is no maker's name; letters, digits and . _ + - only, as in the factory's certificate", maker), USAGE;
 	if (!fleet_open(&f, w, w->v[0], "attestation", NULL))
 		return fleet_close(&f, FAILED);
 	if (mkdir(w->v[0], 0700) && errno != EEXIST)

@@ -237,6 +237,8 @@ static int file_claim(struct claim *c, const char *file)
 	}
 	fclose(f);
 	secret_wipe(line, sizeof(line));
+	if (!c->line)
+		return sorry("%s: no line of text in it; `usher factory bind` writes labels.csv", file);
 	return code ? code : rows_send(c);
 }
 

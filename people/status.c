@@ -79,10 +79,11 @@ int status_all(struct words *w)
 {
 	struct asker *a;
 	int code = DONE, asked = 0;
-	json_t *all = json_array();
+	json_t *all;
 
 	if (w->n != 0 && !words_left(w, 2, "status [ROLE ID]"))
 		return USAGE;
+	all = json_array();
 	a = asker_open(w, NULL);
 	for (size_t i = 0; a && i < peers_count(asker_peers(a)); i++) {
 		const struct peer *p = peers_at(asker_peers(a), i);

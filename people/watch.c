@@ -235,8 +235,10 @@ int watch_fleet(struct words *words)
 	}
 	w.dir = words->v[0];
 	prctl(PR_SET_PDEATHSIG, SIGTERM); /* ends with who started it */
-	if (!fleet_read(&w))
+	if (!fleet_read(&w)) {
+		free(w.one);
 		return sorry("%s: no equipment in it; `usher factory enrol` makes some", w.dir);
+	}
 	w.rows = terminal_rows(&w);
 	do {
 		for (size_t i = 0; i < w.n; i++)
