@@ -935,6 +935,53 @@ static void an_order_is_signed_by_whom_it_names(void **state)
 	world_free(&w);
 }
 
+/* A certificate of another key or id, an order of another algorithm, another realm's challenge. */
+static void what_is_not_for_us_is_not_taken(void **state)
+{
+	struct signer of_key, of_id;
+	EVP_PKEY *ours;
+	struct order o;
+	struct world w;
+	char got[DIGITS_MAX], line[DIGEST_LINE];
+
+	(void)state;
+	world_new(&w);
+	world_manufacture(&w);
+	ours = X509_get_pubkey(w.attest);
+	for (int use = CERT_SIGN; use <= CERT_DELIVER; use++) {
+		leaf_for(&w.pki, "equipment", "acme:000017", (enum cert_use)use, w.now - 10, 0, NULL, &of_key);
+		assert_int_equal(tre_load_certificate(w.t, of_key.cert, w.pki.ca, &w.why), ERR_AUTH);
+		leaf_free(&of_key);
+	}
+	leaf_for(&w.pki, "equipment", "acme:000018", CERT_SIGN, w.now - 10, 0, ours, &of_id);
+	assert_int_equal(tre_load_certificate(w.t, of_id.cert, w.pki.ca, &w.why), ERR_DENIED);
+	leaf_free(&of_id);
+	EVP_PKEY_free(ours);
+	make_order(&w, "901700000000018");
+	assert_int_equal(cms_open(OBJECT_ORDER, BYTES(w.order, w.order_n), NULL, w.pki.roots, at_now(), &o, NULL, &w.why), OK);
+	o.algorithm = 2;
+	sign(OBJECT_ORDER, &o, &w.registration, w.order, &w.order_n);
+	assert_int_equal(tre_load_order(w.t, BYTES(w.order, w.order_n), got, &w.why), ERR_UNSUPPORTED);
+	assert_int_equal(tre_discover(w.t, 0, "registration.other", "/v1/discover", "", line, sizeof(line), &w.why), ERR_DENIED);
+	world_free(&w);
+}
+
+/* Two packages before the first trial: the newer is tried, and once it is committed the older is not. */
+static void what_was_given_up_is_not_tried(void **state)
+{
+	struct world w;
+	int slot = -1;
+
+	(void)state;
+	world_new(&w);
+	world_manufacture(&w);
+	until_installed(&w);
+	(void)until_committed(&w);
+	assert_int_equal(tre_slot(w.t, TRE_TRIAL, &slot, &w.why), ERR_ORDER);
+	assert_false(tre_inactive(w.t));
+	world_free(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(out_of_order_is_an_error), cmocka_unit_test(a_route_is_for_us_and_now), cmocka_unit_test(a_challenge_is_for_this_route),
@@ -945,7 +992,8 @@ int main(void)
 		cmocka_unit_test(what_is_stored_is_checked_again), cmocka_unit_test(records_of_other_versions),
 		cmocka_unit_test(two_slots_turn_about), cmocka_unit_test(a_trial_is_of_one_usim), cmocka_unit_test(a_receipt_stays_the_same),
 		cmocka_unit_test(everything_is_judged_again_by_the_time), cmocka_unit_test(certificates_are_judged_again_by_the_time),
-		cmocka_unit_test(the_floor_never_goes_back), cmocka_unit_test(orders_and_roots), cmocka_unit_test(an_order_is_signed_by_whom_it_names) };
+		cmocka_unit_test(the_floor_never_goes_back), cmocka_unit_test(orders_and_roots), cmocka_unit_test(an_order_is_signed_by_whom_it_names),
+		cmocka_unit_test(what_is_not_for_us_is_not_taken), cmocka_unit_test(what_was_given_up_is_not_tried) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,6 +73,7 @@ static void apdus_to_the_letter(void **state)
 static void every_slot_is_a_card(void **state)
 {
 	static const uint8_t imsi[] = { 0x00, 0xa4, 0x00, 0x0c, 0x02, 0x6f, 0x07 }, read[] = { 0x00, 0xb0, 0x00, 0x00, 0x09 };
+	static const uint8_t aka[39] = { 0x00, 0x88, 0x00, 0x81, 0x22, 16, [22] = 16 };
 	uint8_t answer[256];
 	struct world w;
 	size_t n;
@@ -84,6 +85,7 @@ static void every_slot_is_a_card(void **state)
 	select_usim(w.t, 0);
 	assert_int_equal(apdu(w.t, 0, BYTES_OF(imsi), answer, &n), 0x9000);
 	assert_int_equal(apdu(w.t, 1, BYTES_OF(read), answer, &n), 0x6986);
+	assert_int_equal(apdu(w.t, 1, BYTES_OF(aka), answer, &n), 0x6985); /* nothing is selected there */
 	assert_int_equal(apdu(w.t, 0, BYTES_OF(read), answer, &n), 0x6986);
 	assert_int_equal(tre_apdu(w.t, 2, BYTES_OF(read), answer, &n), ERR_MISSING);
 	assert_int_equal(tre_apdu(w.t, -1, BYTES_OF(read), answer, &n), ERR_MISSING);
