@@ -3,8 +3,29 @@
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/x509v3.h>
+#include <string.h>
 
 #include "package/package.h"
+
+enum err package_key_read(struct bytes spki, EVP_PKEY **key)
+{
+	static const uint8_t head[] = { 0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+		0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04 };
+	enum { POINT = 65 };
+	char group[] = "P-256";
+	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+	int ok = c && spki.n == sizeof(head) - 1 + POINT && !memcmp(spki.p, head, sizeof(head)) && EVP_PKEY_fromdata_init(c) == 1;
+
+	*key = NULL;
+	if (ok) {
+		OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
+			OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)(uintptr_t)(spki.p + spki.n - POINT), POINT), OSSL_PARAM_construct_end() };
+
+		ok = EVP_PKEY_fromdata(c, key, EVP_PKEY_PUBLIC_KEY, params) == 1;
+	}
+	EVP_PKEY_CTX_free(c);
+	return ok ? OK : ERR_FORMAT;
+}
 
 enum err package_key_id(EVP_PKEY *key, uint8_t id[20])
 {

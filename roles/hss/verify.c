@@ -100,13 +100,8 @@ static enum err fresh_check(struct seal *s, struct why *w)
 
 static enum err key_read(struct seal *s, struct why *w)
 {
-	const uint8_t *p = s->a.one_time.p;
-	char group[32] = "";
-	size_t n = 0;
-
-	s->one_time = d2i_PUBKEY(NULL, &p, (long)s->a.one_time.n);
-	if (!s->one_time || p != s->a.one_time.p + s->a.one_time.n || EVP_PKEY_get_group_name(s->one_time, group, sizeof(group), &n) != 1
-		|| strcmp(group, "prime256v1") || EVP_Digest(s->a.one_time.p, s->a.one_time.n, s->one_time_hash, NULL, EVP_sha256(), NULL) != 1)
+	if (package_key_read(BYTES(s->a.one_time.p, s->a.one_time.n), &s->one_time)
+		|| EVP_Digest(s->a.one_time.p, s->a.one_time.n, s->one_time_hash, NULL, EVP_sha256(), NULL) != 1)
 		return fail(w, ERR_FORMAT, "the key of one use of %s is not P-256", s->d.equipment);
 	return OK;
 }

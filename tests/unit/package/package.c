@@ -251,11 +251,58 @@ static void claim_key_has_26_letters(void **state)
 	assert_int_equal(claim_key_read("AAISEM2EKVTHPCEZVK54ZXPO71", &back), ERR_FORMAT);
 }
 
+static enum err reads(const uint8_t *spki, size_t n)
+{
+	EVP_PKEY *key;
+	enum err e = package_key_read(BYTES(spki, n), &key);
+
+	assert_int_equal(!e, key != NULL);
+	EVP_PKEY_free(key);
+	return e;
+}
+
+/* A P-256 key as it is written, and no other octets: not cut, not longer, no other curve, no point beside the curve. */
+static void only_keys_on_the_curve(void **state)
+{
+	EVP_PKEY *own = EVP_EC_gen("P-256"), *other = EVP_EC_gen("P-384"), *back = NULL;
+	uint8_t *spki = NULL, *longer = NULL, *sealed = NULL, *content = NULL, copy[100] = { 0 };
+	int n = i2d_PUBKEY(own, &spki), more = i2d_PUBKEY(other, &longer);
+	size_t len = 0, got = 0;
+	struct why w = { "" };
+
+	(void)state;
+	assert_int_equal(n, 91);
+	assert_int_equal(package_key_read(BYTES(spki, (size_t)n), &back), OK);
+	assert_int_equal(EVP_PKEY_eq(own, back), 1);
+	assert_int_equal(package_seal(BYTES("hello", 5), back, &sealed, &len), OK);
+	assert_int_equal(package_open(BYTES(sealed, len), own, &content, &got, &w), OK);
+	assert_int_equal(got, 5);
+	assert_memory_equal(content, "hello", 5);
+	memcpy(copy, spki, (size_t)n);
+	assert_int_equal(reads(copy, 90), ERR_FORMAT);
+	assert_int_equal(reads(copy, 92), ERR_FORMAT);
+	assert_int_equal(reads(longer, (size_t)more), ERR_FORMAT);
+	for (int i = 0; i < n; i++) {
+		copy[i] ^= 1;
+		assert_int_equal(reads(copy, (size_t)n), ERR_FORMAT);
+		copy[i] ^= 1;
+	}
+	memset(copy + 27, 0, 64);
+	assert_int_equal(reads(copy, (size_t)n), ERR_FORMAT);
+	OPENSSL_free(spki);
+	OPENSSL_free(longer);
+	OPENSSL_free(sealed);
+	OPENSSL_clear_free(content, got);
+	EVP_PKEY_free(own);
+	EVP_PKEY_free(other);
+	EVP_PKEY_free(back);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(signed_object_round_trip), cmocka_unit_test(every_length), cmocka_unit_test(only_the_right_role_signs),
 		cmocka_unit_test(a_ca_gives_only_its_roles), cmocka_unit_test(seals_to_one_key), cmocka_unit_test(only_one_shape), cmocka_unit_test(the_wrapped_key_has_its_length), cmocka_unit_test(selftest_passes),
-		cmocka_unit_test(claim_key_has_26_letters) };
+		cmocka_unit_test(claim_key_has_26_letters), cmocka_unit_test(only_keys_on_the_curve) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
