@@ -35,11 +35,7 @@ void auc_cache_close(struct auc_cache *c)
 
 static struct entry *set_of(struct auc_cache *c, const char *id)
 {
-	uint32_t h = 2166136261u;
-
-	for (const char *p = id; *p; p++)
-		h = (h ^ (uint8_t)*p) * 16777619u;
-	return c->entry[(h ^ h >> 15) % SETS];
+	return c->entry[text_hash(id) % SETS];
 }
 
 static struct entry *entry_of(struct auc_cache *c, const char *id)

@@ -325,12 +325,12 @@ int text_digits(const char *text)
 	return text[n] == 0 ? n : 0;
 }
 
-size_t text_distance(const char *a, const char *b)
+static size_t distance(const char *a, const char *b)
 {
 	size_t row[64], n = strlen(b), before, keep;
 
 	if (n >= 63 || strlen(a) >= 63)
-		return 99;
+		return TEXT_FAR;
 	for (size_t j = 0; j <= n; j++)
 		row[j] = j;
 	for (size_t i = 1; a[i - 1]; i++) {
@@ -349,4 +349,23 @@ size_t text_distance(const char *a, const char *b)
 		}
 	}
 	return row[n];
+}
+
+int text_nearer(const char *name, const char *given, size_t *least)
+{
+	size_t d = distance(name, given);
+
+	if (d >= *least)
+		return 0;
+	*least = d;
+	return 1;
+}
+
+uint32_t text_hash(const char *text)
+{
+	uint32_t h = 2166136261u;
+
+	while (*text)
+		h = (h ^ (uint8_t)*text++) * 16777619u;
+	return h ^ h >> 15;
 }

@@ -79,6 +79,9 @@ void text_plain(char *text);
 /* A whole decimal number, no sign but '-', nothing after it; ERR_FORMAT, ERR_RANGE. */
 enum err text_number(const char *text, int64_t min, int64_t max, int64_t *out) MUST_CHECK;
 int text_digits(const char *text);                          /* length if only 0-9 and not empty, else 0 */
-size_t text_distance(const char *a, const char *b);         /* edits from a to b, for "did you mean"; 99 for texts of 63 and more */
+/* "Did you mean": 1 if name is nearer to given (in edits) than *least, which it then lowers. Begin with TEXT_FAR. Not for texts of 63 and more. */
+enum { TEXT_FAR = 4 };
+int text_nearer(const char *name, const char *given, size_t *least);
+uint32_t text_hash(const char *text);                       /* FNV-1a, folded, for tables in memory */
 
 #endif

@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const role_words[] = { NULL, "attestation", "registration", "visited", "hss", "dlusim", "dm", "equipment",
-	"factory", "staff" };
+static const char *const role_words[] = { NULL, [ATTESTATION] = "attestation", [REGISTRATION] = "registration", [VISITED] = "visited", [HSS] = "hss",
+	[DLUSIM] = "dlusim", [DM] = "dm", [EQUIPMENT] = "equipment", [FACTORY] = "factory", [STAFF] = "staff" };
 enum { ROLES = sizeof(role_words) / sizeof(*role_words), SAN_MAX = 300, PEM_MOST = 16, CERT_DER_MAX = 8192 };
 
 int cert_role_number(const char *role)

@@ -24,8 +24,8 @@ struct party {
 	char id[ID_MAX];
 };
 
-/* The role words with their arc number A.2.n: attestation 1, registration 2, visited 3, hss 4, dlusim 5, dm 6,
- * equipment 7, factory 8, staff 9. Returns 0 for an unknown word. */
+/* The roles' numbers: arc A.2.n. Their words are the same in lower case; 0 for an unknown word. */
+enum { ATTESTATION = 1, REGISTRATION, VISITED, HSS, DLUSIM, DM, EQUIPMENT, FACTORY, STAFF };
 int cert_role_number(const char *role);
 
 /* 1: an id that a certificate and a peer may have: letters, digits and . : _ + - only, so that it can stand in a file's name, a

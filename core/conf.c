@@ -195,13 +195,11 @@ static enum err scalar_set(struct place *p, const yaml_node_t *n, const struct c
 static const char *nearest(const struct conf_item *schema, const char *key)
 {
 	const char *best = NULL;
-	size_t least = 4;
+	size_t least = TEXT_FAR;
 
 	for (; schema->name; schema++)
-		if (text_distance(schema->name, key) < least) {
-			least = text_distance(schema->name, key);
+		if (text_nearer(schema->name, key, &least))
 			best = schema->name;
-		}
 	return best;
 }
 

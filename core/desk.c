@@ -48,11 +48,6 @@ void desk_count(struct desk *d, int metric, int64_t add)
 	d->cell[metric] += add;
 }
 
-void desk_set(struct desk *d, int metric, int64_t value)
-{
-	d->cell[metric] = value;
-}
-
 static struct desk *desk_of(void *arg)
 {
 	return *(struct desk **)arg;

@@ -30,7 +30,6 @@ struct desk_conf {
 enum err desk_open(const struct desk_conf *c, struct desk **out) MUST_CHECK;
 void desk_close(struct desk *d);
 void desk_count(struct desk *d, int metric, int64_t add);  /* index into metrics; on the loop */
-void desk_set(struct desk *d, int metric, int64_t value);
 
 /* The four routes' handlers; arg of the server must begin with a struct desk * (struct process does). */
 void desk_metrics(struct ask *a, void *arg);
@@ -38,7 +37,7 @@ void desk_health(struct ask *a, void *arg);
 void desk_status(struct ask *a, void *arg);
 void desk_story(struct ask *a, void *arg);
 #define DESK_ROUTES \
-	{ "GET", "/metrics", WHO(9), 0, desk_metrics }, { "GET", "/health", WHO(9), 0, desk_health }, \
-	{ "GET", "/v1/status", WHO(9), 0, desk_status }, { "GET", "/v1/story", WHO(9), 0, desk_story }
+	{ "GET", "/metrics", WHO(STAFF), 0, desk_metrics }, { "GET", "/health", WHO(STAFF), 0, desk_health }, \
+	{ "GET", "/v1/status", WHO(STAFF), 0, desk_status }, { "GET", "/v1/story", WHO(STAFF), 0, desk_story }
 
 #endif

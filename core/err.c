@@ -42,14 +42,6 @@ const char *err_text(enum err e)
 	return (unsigned)e < ERR_COUNT ? words[e].text : "unknown error";
 }
 
-enum err err_from_name(const char *name)
-{
-	for (unsigned e = 0; e < ERR_COUNT; e++)
-		if (strcmp(words[e].name, name) == 0)
-			return (enum err)e;
-	return ERR_COUNT;
-}
-
 enum err fail(struct why *w, enum err e, const char *fmt, ...)
 {
 	va_list ap;

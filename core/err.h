@@ -47,7 +47,5 @@ enum err fail(struct why *w, enum err e, const char *fmt, ...) __attribute__((fo
 const char *err_name(enum err e);
 /* Plain words for people ("a value outside its range"). */
 const char *err_text(enum err e);
-/* The reverse of err_name; ERR_COUNT for an unknown name. */
-enum err err_from_name(const char *name);
 
 #endif

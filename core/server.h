@@ -17,7 +17,7 @@ struct server;
 struct ask;
 
 /* Columns of route.who, or'ed. A peer needs a certificate of that role and an entry in peers/. */
-#define WHO(role_number) (1u << (role_number))
+#define WHO(role_) (1u << (role_)) /* core/cert.h numbers them */
 enum {
 	WHO_ANYONE = 1u << 30,   /* no client certificate needed (equipment, owner with a token, OCSP) */
 	WHO_UNLISTED = 1u << 29, /* the certificate suffices, no entry in peers/ is asked (EST re-enrolment) */

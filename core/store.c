@@ -248,11 +248,6 @@ struct bytes row_blob(const struct row *r, int column)
 	return BYTES(p, (size_t)sqlite3_column_bytes(r->stmt, column));
 }
 
-int row_null(const struct row *r, int column)
-{
-	return sqlite3_column_type(r->stmt, column) == SQLITE_NULL;
-}
-
 void row_copy(const struct row *r, int column, char *dst, size_t cap)
 {
 	if (text_copy(dst, cap, row_text(r, column)))

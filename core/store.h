@@ -68,7 +68,6 @@ struct row;
 int64_t row_int(const struct row *r, int column);
 const char *row_text(const struct row *r, int column); /* "" for NULL */
 struct bytes row_blob(const struct row *r, int column);
-int row_null(const struct row *r, int column);
 /* Copies a text column into an array; too long: empty and the transaction fails at its end with ERR_LIMIT. */
 void row_copy(const struct row *r, int column, char *dst, size_t cap);
 void row_octets(const struct row *r, int column, void *dst, size_t n); /* exactly n octets, else zeros and ERR_FORMAT at the end */

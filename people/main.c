@@ -77,7 +77,7 @@ static const struct command commands[] = {
 	{ "audit", "DIR...", "prove the invariants over the databases of stopped or running roles",
 		"  usher audit reg hss dlusim dm\nReads only. Says what does not hold, and exits 1.\n", audit_dirs },
 };
-enum { COMMANDS = sizeof(commands) / sizeof(*commands), FAR = 4 };
+enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
 
 int sorry(const char *fmt, ...)
 {
@@ -179,7 +179,7 @@ static int next_option(const char **at, size_t *len, int *value)
 static int option_known(const struct command *c, const char *name, size_t n, int *value, char near[40])
 {
 	const char *at = c->arguments;
-	size_t len, least = FAR;
+	size_t len, least = TEXT_FAR;
 	char given[40];
 
 	snprintf(given, sizeof(given), "%.*s", (int)n, name);
@@ -189,10 +189,8 @@ static int option_known(const struct command *c, const char *name, size_t n, int
 		snprintf(have, sizeof(have), "%.*s", (int)len, at);
 		if (!strcmp(have, given))
 			return 1;
-		if (text_distance(have, given) < least) {
-			least = text_distance(have, given);
+		if (text_nearer(have, given, &least))
 			memcpy(near, have, sizeof(have));
-		}
 	}
 	return 0;
 }
@@ -279,7 +277,7 @@ static int unknown(const struct words *w)
 {
 	char given[64], actor[64];
 	const char *near = NULL;
-	size_t least = FAR;
+	size_t least = TEXT_FAR;
 
 	if (w->v[0][0] == '-')
 		return sorry("no option `%s` before a command; there are --as DIR, --json, --help, --version and --man", w->v[0]), USAGE;
@@ -292,10 +290,8 @@ static int unknown(const struct words *w)
 		}
 		snprintf(given, sizeof(given), "%.30s%s%.30s", w->v[0], strchr(commands[i].words, ' ') && w->n > 1 ? " " : "",
 			strchr(commands[i].words, ' ') && w->n > 1 ? w->v[1] : "");
-		if (text_distance(commands[i].words, given) < least) {
-			least = text_distance(commands[i].words, given);
+		if (text_nearer(commands[i].words, given, &least))
 			near = commands[i].words;
-		}
 	}
 	sorry("no command `%s`; %s%s%s`usher help` lists all", w->v[0], near ? "did you mean `usher " : "", near ? near : "", near ? "`? " : "");
 	return USAGE;

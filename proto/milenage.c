@@ -55,19 +55,6 @@ static void xor_into(uint8_t *dst, const uint8_t *a, const uint8_t *b, size_t n)
 		dst[i] = a[i] ^ b[i];
 }
 
-enum err milenage_opc(const struct secret *k, const uint8_t op[16], struct secret *opc)
-{
-	struct milenage m = { .aes = schedule(k) };
-	enum err e = m.aes ? aes(&m, op, 16, opc->octet) : ERR_CRYPTO;
-
-	if (e)
-		memset(opc, 0, sizeof(*opc));
-	else
-		xor_into(opc->octet, opc->octet, op, 16);
-	milenage_close(&m);
-	return e;
-}
-
 /* TEMP = E_K(RAND xor OPc) */
 static enum err temp_of(struct milenage *m, const uint8_t rand[16], uint8_t temp[16])
 {

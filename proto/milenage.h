@@ -15,8 +15,6 @@ enum err milenage_open(struct milenage *m, const struct secret *k, const struct 
 void milenage_close(struct milenage *m);
 /* Another subscriber in an open context: a key schedule and no more (opening one costs as much again as a vector). */
 enum err milenage_key(struct milenage *m, const struct secret *k, const struct secret *opc) MUST_CHECK;
-/* OPc = OP xor E_K(OP) */
-enum err milenage_opc(const struct secret *k, const uint8_t op[16], struct secret *opc) MUST_CHECK;
 
 /* f1 (mac_a) and f1* (mac_s) of sqn (6 octets) and amf (2 octets) */
 enum err milenage_f1(struct milenage *m, const uint8_t rand[16], const uint8_t sqn[6], const uint8_t amf[2], uint8_t mac_a[8],

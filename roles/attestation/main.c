@@ -4,7 +4,7 @@
 
 #include "roles/attestation/attestation.h"
 
-enum { FACTORY = 8, STAFF = 9, EST_BODY = 16 * 1024, JSON_BODY = 4096 };
+enum { EST_BODY = 16 * 1024, JSON_BODY = 4096 };
 
 static const struct route peers_routes[] = {
 	{ "GET", "/.well-known/est/cacerts", WHO_ANYONE, 0, est_cacerts },

@@ -5,7 +5,7 @@
 
 #include "roles/dlusim/dlusim.h"
 
-enum { DM = 6, STAFF = 9, JSON_BODY = 16 * 1024, ROWS_BODY = 256 * 1024, OBJECT_BODY = 48 * 1024 };
+enum { JSON_BODY = 16 * 1024, ROWS_BODY = 256 * 1024, OBJECT_BODY = 48 * 1024 };
 
 static const struct route peers_routes[] = {
 	{ "POST", "/v1/provision", WHO(DM), JSON_BODY, provision_hand },

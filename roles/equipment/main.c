@@ -361,13 +361,11 @@ static int config_check(struct line *l)
 static int misunderstood(const char *word)
 {
 	const char *near = NULL;
-	size_t least = strlen(word) < 4 ? strlen(word) : 4;
+	size_t least = strlen(word) < TEXT_FAR ? strlen(word) : TEXT_FAR;
 
 	for (int i = 0; i < DOORS; i++)
-		if (text_distance(doors[i].name, word) < least) {
-			least = text_distance(doors[i].name, word);
+		if (text_nearer(doors[i].name, word, &least))
 			near = doors[i].name;
-		}
 	fprintf(stderr, "usher-equipment: `%s`, or what follows it, is not understood%s%s%s; --help shows the usage\n", word,
 		near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
 	return 2;

@@ -5,7 +5,7 @@
 #include "package/package.h"
 #include "roles/hss/hss.h"
 
-enum { DLUSIM = 5, STAFF = 9, JSON_BODY = 16 * 1024, EVIDENCE_BODY = 128 * 1024 };
+enum { JSON_BODY = 16 * 1024, EVIDENCE_BODY = 128 * 1024 };
 
 static const struct route peers_routes[] = {
 	{ "POST", "/v1/signer", WHO(DLUSIM), JSON_BODY, subscribe_signer },

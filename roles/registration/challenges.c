@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bytes.h"
 #include "core/clock.h"
 
 enum { BUCKETS = 4096 };
@@ -28,12 +29,9 @@ void challenges_close(struct challenges *c)
 /* Where a PIMSI's challenge hangs, or would. */
 static struct open_challenge **place_of(struct challenges *c, const char *pimsi)
 {
-	uint32_t h = 2166136261u;
 	struct open_challenge **place;
 
-	for (const char *p = pimsi; *p; p++)
-		h = (h ^ (uint8_t)*p) * 16777619u;
-	for (place = c->bucket + h % BUCKETS; *place && strcmp((*place)->pimsi, pimsi); place = &(*place)->next)
+	for (place = c->bucket + text_hash(pimsi) % BUCKETS; *place && strcmp((*place)->pimsi, pimsi); place = &(*place)->next)
 		;
 	return place;
 }

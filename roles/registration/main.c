@@ -7,7 +7,7 @@
 #include "roles/registration/challenges.h"
 #include "roles/registration/registration.h"
 
-enum { DLUSIM = 5, FACTORY = 8, STAFF = 9, BATCH_BODY = 256 * 1024, JSON_BODY = 16 * 1024, OBJECT_BODY = 64 * 1024 };
+enum { BATCH_BODY = 256 * 1024, JSON_BODY = 16 * 1024, OBJECT_BODY = 64 * 1024 };
 
 static const struct route peers_routes[] = {
 	{ "POST", "/v1/manufacture/order", WHO(FACTORY), BATCH_BODY, manufacture_order },

@@ -34,18 +34,9 @@ static int nowhere(struct place p)
 	return !p.ms && !p.sgsn;
 }
 
-static uint32_t hash(const char *id)
-{
-	uint32_t h = 2166136261u;
-
-	while (*id)
-		h = (h ^ (uint8_t)*id++) * 16777619u;
-	return (h ^ h >> 15) % BUCKETS;
-}
-
 static struct visitor *find(const struct visitors *t, const char *id)
 {
-	struct visitor *v = t->bucket[hash(id)];
+	struct visitor *v = t->bucket[text_hash(id) % BUCKETS];
 
 	while (v && strcmp(v->id, id))
 		v = v->next;
@@ -54,7 +45,7 @@ static struct visitor *find(const struct visitors *t, const char *id)
 
 static struct visitor *find_or_new(struct visitors *t, const char *id)
 {
-	struct visitor *v = find(t, id), **at = t->bucket + hash(id);
+	struct visitor *v = find(t, id), **at = t->bucket + text_hash(id) % BUCKETS;
 
 	if (v)
 		return v;
@@ -72,7 +63,7 @@ static struct visitor *find_or_new(struct visitors *t, const char *id)
 /* One of whom nothing is known, and nothing asked, is forgotten. */
 static void settle(struct visitors *t, struct visitor *v)
 {
-	struct visitor **at = t->bucket + hash(v->id);
+	struct visitor **at = t->bucket + text_hash(v->id) % BUCKETS;
 
 	if (!nowhere(v->at) || v->open[0] || v->open[1])
 		return;

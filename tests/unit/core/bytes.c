@@ -131,6 +131,12 @@ static void hex(void **state)
 	assert_int_equal(hex_read("007fffg5", back, 4), ERR_FORMAT);
 }
 
+static const struct near {
+	const char *name, *given;
+	size_t edits;
+} nears[] = { { "grace", "grace", 0 }, { "grace", "grce", 1 }, { "status", "stauts", 2 }, { "", "abc", 3 }, { "abcd", "", TEXT_FAR },
+	{ "abc", "0123456789012345678901234567890123456789012345678901234567890123", TEXT_FAR }, { NULL, NULL, 0 } };
+
 static void texts(void **state)
 {
 	char out[4], any[] = "a\tb\xc3\xa4\x7f~ \x01";
@@ -150,11 +156,13 @@ static void texts(void **state)
 	assert_int_equal(text_digits("0123"), 4);
 	assert_int_equal(text_digits("012a"), 0);
 	assert_int_equal(text_digits(""), 0);
-	assert_int_equal(text_distance("grace", "grace"), 0);
-	assert_int_equal(text_distance("grace", "grce"), 1);
-	assert_int_equal(text_distance("status", "stauts"), 2);
-	assert_int_equal(text_distance("", "abc"), 3);
-	assert_int_equal(text_distance("abc", "0123456789012345678901234567890123456789012345678901234567890123"), 99);
+	for (const struct near *c = nears; c->name; c++) {
+		size_t least = TEXT_FAR;
+
+		assert_int_equal(text_nearer(c->name, c->given, &least), c->edits < TEXT_FAR);
+		assert_int_equal(least, c->edits);
+		assert_int_equal(text_nearer(c->name, c->given, &least), 0); /* as near is not nearer */
+	}
 	text_plain(any);
 	assert_string_equal(any, "a?b???~ ?");
 	assert_true(bytes_same("abc", "abc", 3) && !bytes_same("abc", "abd", 3));

@@ -90,7 +90,7 @@ static void doors(void **state)
 
 	desk_count(w->desk, 0, 2);
 	desk_count(w->desk, 0, 3);
-	desk_set(w->desk, 1, -4);
+	desk_count(w->desk, 1, -4);
 	get(w, "/metrics");
 	assert_non_null(strstr(w->body, "# TYPE a_total counter\na_total 5\n"));
 	assert_non_null(strstr(w->body, "# TYPE b gauge\nb -4\n"));

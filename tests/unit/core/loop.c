@@ -215,11 +215,11 @@ static void errors_have_words(void **state)
 	(void)state;
 	for (int e = 0; e < ERR_COUNT; e++) {
 		assert_true(*err_name((enum err)e) && *err_text((enum err)e));
-		assert_int_equal(err_from_name(err_name((enum err)e)), e);
+		for (int other = 0; other < e; other++)
+			assert_string_not_equal(err_name((enum err)e), err_name((enum err)other));
 	}
 	assert_string_equal(err_name((enum err)99), "unknown");
 	assert_string_equal(err_name((enum err)-1), "unknown");
-	assert_int_equal(err_from_name("nothing"), ERR_COUNT);
 	assert_int_equal((fail)(&w, ERR_RANGE, "port %d", 7), ERR_RANGE);
 	assert_string_equal(w.text, "port 7");
 	assert_int_equal((fail)(NULL, ERR_RANGE, "port %d", 7), ERR_RANGE);

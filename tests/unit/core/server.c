@@ -78,7 +78,7 @@ static const struct route routes[] = {
 	{ "GET", "/tail/*", WHO_ANYONE, 0, echo },
 	{ "GET", "/keep", WHO_ANYONE, 0, keep },
 	{ "GET", "/query", WHO_ANYONE, 0, query },
-	{ "GET", "/peer", WHO(6) | WHO(9), 0, query },
+	{ "GET", "/peer", WHO(DM) | WHO(STAFF), 0, query },
 	{ "GET", "/listed-not", WHO(6) | WHO_UNLISTED, 0, query },
 	{ 0 },
 };

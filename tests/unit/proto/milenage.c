@@ -29,7 +29,7 @@ static void sets_of_35_208(void **state)
 	for (int i = 0; i < 20; i++) {
 		const char *const *s = aka_sets[i];
 		struct secret k, opc;
-		uint8_t rand[16], sqn[6], amf[2], op[16], mac_a[8], mac_s[8];
+		uint8_t rand[16], sqn[6], amf[2], mac_a[8], mac_s[8];
 		struct milenage m;
 		struct milenage_keys keys;
 		struct vector v;
@@ -39,9 +39,7 @@ static void sets_of_35_208(void **state)
 		octets(s[1], rand, 16);
 		octets(s[2], sqn, 6);
 		octets(s[3], amf, 2);
-		octets(s[4], op, 16);
-		assert_int_equal(milenage_opc(&k, op, &opc), OK);
-		equal_hex(&opc, s[5]);
+		octets(s[5], &opc, 16);
 		assert_int_equal(milenage_open(&m, &k, &opc), OK);
 		assert_int_equal(milenage_f1(&m, rand, sqn, amf, mac_a, mac_s), OK);
 		equal_hex(mac_a, s[6]);
