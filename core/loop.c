@@ -318,7 +318,9 @@ enum err loop_socket(const char *name, const char *address, enum socket_kind kin
 		e = fail(w, ERR_FORMAT, "listener %s: the socket handed in is of the wrong type", name);
 	else if (evutil_make_socket_nonblocking(*fd) || bound_name(*fd, bound, cap))
 		e = fail(w, ERR_IO, "listener %s: %s", name, strerror(errno));
-	if (e)
+	if (e) {
 		close(*fd);
+		*fd = -1;
+	}
 	return e;
 }

@@ -36,7 +36,7 @@ enum socket_kind { SOCKET_TCP, SOCKET_UDP };
 /*
  * A bound (TCP: listening), non-blocking, close-on-exec socket for the listener `name`: the one handed in by
  * LISTEN_FDS/LISTEN_FDNAMES (sd_listen_fds(3)) if there is one of that name, else bound here to address (host:port).
- * bound gets "host:port" as bound. The caller closes it.
+ * bound gets "host:port" as bound. The caller closes it; fd is -1 after a failure.
  */
 enum err loop_socket(const char *name, const char *address, enum socket_kind kind, int *fd, char *bound, size_t cap,
 	struct why *w) MUST_CHECK;

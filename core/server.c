@@ -228,7 +228,7 @@ static const char *method_word(struct evhttp_request *req)
 	}
 }
 
-static enum err where_from(struct ask *a)
+static enum err where_from(struct ask *a, struct why *w)
 {
 	struct evhttp_connection *c = evhttp_request_get_connection(a->req);
 	struct bufferevent *bev = evhttp_connection_get_bufferevent(c);
@@ -242,8 +242,12 @@ static enum err where_from(struct ask *a)
 		a->connection->asking = 1;
 	evhttp_connection_get_peer(c, &host, &port);
 	snprintf(a->from, sizeof(a->from), "%s:%u", host ? host : "?", port);
-	if (ssl && SSL_get0_peer_certificate(ssl))
-		return tls_party(ssl, &a->peer);
+	if (a->server->tls && !ssl) { /* evhttp makes a plain stream where connection_new has no memory for one */
+		ask_add(a, "Connection", "close");
+		return fail(w, ERR_UNAVAILABLE, "there is no memory for TLS");
+	}
+	if (ssl && SSL_get0_peer_certificate(ssl) && tls_party(ssl, &a->peer))
+		return fail(w, ERR_DENIED, "the certificate names no party");
 	return OK;
 }
 
@@ -286,9 +290,11 @@ static void came(struct evhttp_request *req, void *arg)
 	}
 	a->server = s;
 	a->req = req;
-	e = where_from(a);
-	if (e || !path_read(a)) {
-		ask_refuse(a, e ? ERR_DENIED : ERR_FORMAT, e ? "the certificate names no party" : "the path is not readable");
+	e = where_from(a, &w);
+	if (!e && !path_read(a))
+		e = fail(&w, ERR_FORMAT, "the path is not readable");
+	if (e) {
+		ask_refuse(a, e, "%s", w.text);
 		return;
 	}
 	a->route = route_find(a, method_word(req), &known);

@@ -156,7 +156,7 @@ static int child(int names, int count)
 		if (same != (names && count == 2))
 			return 3;
 	}
-	if (names && loop_socket("peers", "127.0.0.1:0", SOCKET_UDP, &fd, bound, sizeof(bound), &w) != ERR_FORMAT)
+	if (names && (loop_socket("peers", "127.0.0.1:0", SOCKET_UDP, &fd, bound, sizeof(bound), &w) != ERR_FORMAT || fd != -1))
 		return 4; /* of the wrong type */
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include "core/server.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -79,7 +80,7 @@ static const struct route routes[] = {
 	{ "GET", "/keep", WHO_ANYONE, 0, keep },
 	{ "GET", "/query", WHO_ANYONE, 0, query },
 	{ "GET", "/peer", WHO(DM) | WHO(STAFF), 0, query },
-	{ "GET", "/listed-not", WHO(6) | WHO_UNLISTED, 0, query },
+	{ "GET", "/listed-not", WHO(DM) | WHO_UNLISTED, 0, query },
 	{ 0 },
 };
 
@@ -447,6 +448,33 @@ static void no_descriptors(void **state)
 }
 
 /* The column who, for every sort of client. */
+/* No stream for a connection, as without memory: nobody is served in clear on a listener that has TLS. */
+static atomic_int no_stream;
+
+SSL *SSL_new(SSL_CTX *c)
+{
+	SSL *(*real)(SSL_CTX *);
+
+	*(void **)&real = dlsym(RTLD_NEXT, "SSL_new");
+	return no_stream ? NULL : real(c);
+}
+
+static void never_in_clear(void **state)
+{
+	static const char ask[] = "GET /query HTTP/1.1\r\n\r\n";
+	struct world w;
+	const char *heard;
+
+	(void)state;
+	world_open(&w, 1);
+	no_stream = 1;
+	heard = asked(&w, ask, sizeof(ask) - 1, NULL);
+	no_stream = 0;
+	assert_non_null(strstr(heard, " 503 "));
+	assert_non_null(strstr(heard, "<end>"));
+	world_close(&w);
+}
+
 static void who_may_ask(void **state)
 {
 	static const struct {
@@ -494,7 +522,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(requests), cmocka_unit_test(pipelined), cmocka_unit_test(nobody_to_answer),
 		cmocka_unit_test(closed_with_open_connections), cmocka_unit_test(slow_loris), cmocka_unit_test(bounded), cmocka_unit_test(no_descriptors),
-		cmocka_unit_test(who_may_ask) };
+		cmocka_unit_test(never_in_clear), cmocka_unit_test(who_may_ask) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
