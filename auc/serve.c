@@ -20,7 +20,7 @@ enum { RENEW_MS = 5000, PEERS = 1024, OWED = 256 };
 /* What one network may still ask for; microseconds of clock_mono_us. */
 struct budget {
 	char plmn[PLMN_TEXT];
-	int64_t vectors, resyncs;
+	int64_t vectors, resyncs, places;
 };
 struct auc_server {
 	struct auc_serve conf;
@@ -532,8 +532,17 @@ static void run(struct vectors_call *c, tx_fn fn, store_done done)
 	store_run(c->process->store, fn, c, done);
 }
 
-static void location_asked(struct vectors_call *c) { run(c, location_write, location_written); }
-static void purge_asked(struct vectors_call *c) { run(c, purge_write, purge_written); }
+/* Each is a durable write and an entry of the audit: as many as vectors. */
+static void place_asked(struct vectors_call *c, tx_fn fn, store_done done)
+{
+	if (auc_bucket(&budget_of(c->server, c->plmn)->places, clock_mono_us(), 1000000 / c->server->conf.rate, 1000000))
+		run(c, fn, done);
+	else
+		refuse(c, CAUSE_CONGESTION);
+}
+
+static void location_asked(struct vectors_call *c) { place_asked(c, location_write, location_written); }
+static void purge_asked(struct vectors_call *c) { place_asked(c, purge_write, purge_written); }
 static void cancel_answered(struct vectors_call *c) { run(c, cancelled_write, cancelled); }
 
 static const struct {

@@ -14,7 +14,7 @@ struct auc_serve {
 	const char *address;          /* of the listener `gsup` */
 	const char *apn;              /* that UpdateLocation grants */
 	const struct numbers *numbers;
-	int64_t rate, resyncs;        /* SendAuthInfo and resynchronisations that one network may ask for in a second */
+	int64_t rate, resyncs;        /* SendAuthInfo (and as many changes of place), resynchronisations that one network may ask for in a second */
 	int count_given, count_refused; /* metrics */
 };
 /* The database has a table auc (one, mark, rand_key). *out is set also on failure, for auc_serve_close. */

@@ -19,7 +19,7 @@ const struct conf_item conf_schema[] = {
 	PROCESS_LISTEN(listen_items),
 	{ "package_life", CONF_SECONDS, CONF_AT(struct conf, package_life), 3600, 0, "30d", "how long a sealed package may be installed", 0, NULL, 0 },
 	{ "trial_notice", CONF_SECONDS, CONF_AT(struct conf, trial_notice), 60, 0, "30d", "on trial for so long without a receipt, an IMSI is shown to staff", 0, NULL, 0 },
-	{ "vectors_rate", CONF_INT, CONF_AT(struct conf, vectors_rate), 1, 1000000, "10000", "vectors that one network may ask for in a second", 0, NULL, 0 },
+	{ "vectors_rate", CONF_INT, CONF_AT(struct conf, vectors_rate), 1, 1000000, "10000", "vectors, and as many changes of place, that one network may ask for in a second", 0, NULL, 0 },
 	{ "resyncs_rate", CONF_INT, CONF_AT(struct conf, resyncs_rate), 1, 1000000, "100", "resynchronisations that one network may ask for in a second", 0, NULL, 0 },
 	{ "selector", CONF_LIST, CONF_AT(struct conf, selector), 0, PLMNS_MAX, "", "networks that a USIM prefers abroad, in order", 0, plmn_item, PLMN_TEXT },
 	{ "forbidden", CONF_LIST, CONF_AT(struct conf, forbidden), 0, PLMNS_MAX, "", "networks that a USIM must not use", 0, plmn_item, PLMN_TEXT },

@@ -37,6 +37,14 @@ with World() as w:
     ups = w.more().count(" is up")
     os.kill(w.pids("reg")[0], signal.SIGKILL)
     w.wait("reg is back", lambda: w.more().count(" is up") > ups)
+    # a network that says again and again where somebody is, and that he has left, writes no more than its rate
+    with w.network("vis2", "reg") as n:
+        answers = []
+        for kind in (0x04, 0x04, 0x04, 0x0c, 0x0c):
+            n.send(kind, "901700000000003")
+            answers.append(n.hear((0x10, 0x05, 0x0d, 0x0e)))
+        causes = [dict(elements).get(2) for kind, elements in answers if kind in (0x05, 0x0d)]
+        assert len(causes) >= 3 and set(causes) == {b"\x16"}, answers
     told = lambda eq, text: any(text in e["text"] for e in w.journey(eq))
     fleet = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "--until=operate", "fleet"], cwd=w.dir, env=w.env,
                              stderr=open(w.path("equipment.log"), "w"))
