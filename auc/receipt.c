@@ -17,7 +17,8 @@ static void taken(void *arg, enum err e)
 
 	if (c->end->count >= 0)
 		desk_count(c->process->desk, c->end->count, !e && c->is_new);
-	log_hop(e ? LOG_WARN : LOG_INFO, "install", "eq=%s pimsi=%s package=%s peer=%s result=%s", c->r.equipment, c->r.pimsi, c->r.package, c->dlusim, err_name(e));
+	log_hop(e ? LOG_WARN : LOG_INFO, "install",
+		"eq=%s pimsi=%s package=%s peer=%s result=%s", c->r.equipment, c->r.pimsi, c->r.package, c->dlusim, err_name(e));
 	if (e)
 		ask_refuse(c->ask, e, "%s", c->why.text[0] ? c->why.text : "send the receipt again");
 	else

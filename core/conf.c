@@ -276,7 +276,8 @@ static enum err key_read(struct place *p, const yaml_node_t *key, const yaml_nod
 		return item_read(p, value, schema + i, record);
 	}
 	near = nearest(schema, name);
-	return fail(p->why, ERR_FORMAT, "%s:%d: unknown key `%s`%s%s%s", p->file, line_of(key), name, near ? "; did you mean `" : "; --example-config shows all keys",
+	return fail(p->why, ERR_FORMAT,
+		"%s:%d: unknown key `%s`%s%s%s", p->file, line_of(key), name, near ? "; did you mean `" : "; --example-config shows all keys",
 		near ? near : "", near ? "`?" : "");
 }
 

@@ -20,41 +20,54 @@ static const struct check {
 	const char *role, *role2, *what, *sql;
 } checks[] = {
 	{ NULL, NULL, "every letter to another role is delivered", "SELECT word || ' to ' || role || ' ' || peer || ' of ' || errand || ' ' || id FROM outbox" },
-	{ "registration", NULL, "every PIMSI has a known state", "SELECT pimsi || ' ' || state FROM pimsi WHERE state NOT IN ('free', 'reserved', 'issued', 'bound',"
+	{ "registration", NULL, "every PIMSI has a known state",
+		"SELECT pimsi || ' ' || state FROM pimsi WHERE state NOT IN ('free', 'reserved', 'issued', 'bound',"
 		" 'routed', 'used', 'retired', 'quarantine', 'blocked')" },
 	{ "registration", NULL, "pool sums add up", "SELECT (SELECT COALESCE(SUM(count), 0) FROM block) || ' added, ' || (SELECT COUNT(*) FROM pimsi) || ' there'"
 		" WHERE (SELECT COALESCE(SUM(count), 0) FROM block) <> (SELECT COUNT(*) FROM pimsi)" },
 	{ "registration", NULL, "a PIMSI that was issued has an equipment", "SELECT pimsi FROM pimsi WHERE state NOT IN ('free', 'reserved') AND equipment = ''"
 		" AND before NOT IN ('free', 'reserved')" },
-	{ "registration", NULL, "a free PIMSI has neither equipment nor key", "SELECT pimsi FROM pimsi WHERE state IN ('free', 'reserved') AND (equipment <> '' OR length(k) > 0)" },
-	{ "registration", NULL, "one PIMSI, one equipment, from its issue to its release", "SELECT p.pimsi FROM pimsi p JOIN batch_item i ON i.pimsi = p.pimsi AND i.life = p.life"
+	{ "registration", NULL, "a free PIMSI has neither equipment nor key",
+		"SELECT pimsi FROM pimsi WHERE state IN ('free', 'reserved') AND (equipment <> '' OR length(k) > 0)" },
+	{ "registration", NULL, "one PIMSI, one equipment, from its issue to its release",
+		"SELECT p.pimsi FROM pimsi p JOIN batch_item i ON i.pimsi = p.pimsi AND i.life = p.life"
 		" WHERE p.equipment NOT IN ('', i.equipment) UNION SELECT pimsi FROM batch_item GROUP BY pimsi, life HAVING COUNT(DISTINCT equipment) > 1" },
 	{ "registration", NULL, "a bound, routed or used PIMSI has its equipment's certificate and claim key",
 		"SELECT pimsi FROM pimsi WHERE state IN ('bound', 'routed', 'used', 'retired') AND equipment NOT IN (SELECT equipment FROM equipment)" },
-	{ "registration", NULL, "a routed or used PIMSI has a route", "SELECT pimsi FROM pimsi WHERE state IN ('routed', 'used') AND equipment NOT IN (SELECT equipment FROM route)" },
+	{ "registration", NULL, "a routed or used PIMSI has a route",
+		"SELECT pimsi FROM pimsi WHERE state IN ('routed', 'used') AND equipment NOT IN (SELECT equipment FROM route)" },
 	{ "registration", NULL, "no PIMSI is used or retired without a receipt", "SELECT pimsi FROM pimsi p WHERE state IN ('used', 'retired')"
 		" AND NOT EXISTS (SELECT 1 FROM receipt r WHERE r.equipment = p.equipment AND r.pimsi = p.pimsi AND r.life = p.life)" },
-	{ "registration", NULL, "a used PIMSI waits for its retirement", "SELECT pimsi FROM pimsi WHERE state = 'used' AND pimsi NOT IN (SELECT id FROM errand WHERE kind = 'retire' AND due > 0)" },
-	{ "registration", NULL, "no network holds a PIMSI that is barred", "SELECT pimsi || ' in ' || visited FROM pimsi WHERE state NOT IN ('bound', 'routed', 'used') AND visited <> ''" },
+	{ "registration", NULL, "a used PIMSI waits for its retirement",
+		"SELECT pimsi FROM pimsi WHERE state = 'used' AND pimsi NOT IN (SELECT id FROM errand WHERE kind = 'retire' AND due > 0)" },
+	{ "registration", NULL, "no network holds a PIMSI that is barred",
+		"SELECT pimsi || ' in ' || visited FROM pimsi WHERE state NOT IN ('bound', 'routed', 'used') AND visited <> ''" },
 	{ "registration", NULL, "keys are wrapped", "SELECT pimsi FROM pimsi WHERE equipment <> '' AND (length(k) <> 24 OR length(opc) <> 24)" },
 	{ "registration", NULL, "no two PIMSIs have the same key", "SELECT pimsi FROM pimsi WHERE length(k) > 0 GROUP BY k HAVING COUNT(*) > 1" },
-	{ "hss", NULL, "every IMSI has a known state", "SELECT imsi || ' ' || state FROM imsi WHERE state NOT IN ('allocated', 'prepared', 'released', 'trial', 'active',"
+	{ "hss", NULL, "every IMSI has a known state",
+		"SELECT imsi || ' ' || state FROM imsi WHERE state NOT IN ('allocated', 'prepared', 'released', 'trial', 'active',"
 		" 'suspended', 'terminated', 'quarantine')" },
 	{ "hss", NULL, "pool sums add up", "SELECT (SELECT COALESCE(SUM(count), 0) FROM block) || ' added, ' || (SELECT COUNT(*) FROM imsi) || ' there'"
 		" WHERE (SELECT COALESCE(SUM(count), 0) FROM block) <> (SELECT COUNT(*) FROM imsi)" },
-	{ "hss", NULL, "an IMSI in use is booked", "SELECT imsi FROM imsi WHERE state NOT IN ('allocated', 'terminated', 'quarantine') AND imsi NOT IN (SELECT imsi FROM booking)" },
-	{ "hss", NULL, "the booking and the IMSI name the same equipment", "SELECT b.imsi FROM booking b JOIN imsi i ON i.imsi = b.imsi WHERE i.equipment <> b.equipment" },
-	{ "hss", NULL, "one IMSI is never given to two equipments", "SELECT s.imsi FROM sealed s JOIN imsi i ON i.imsi = s.imsi AND i.life = s.life WHERE i.equipment NOT IN"
+	{ "hss", NULL, "an IMSI in use is booked",
+		"SELECT imsi FROM imsi WHERE state NOT IN ('allocated', 'terminated', 'quarantine') AND imsi NOT IN (SELECT imsi FROM booking)" },
+	{ "hss", NULL, "the booking and the IMSI name the same equipment",
+		"SELECT b.imsi FROM booking b JOIN imsi i ON i.imsi = b.imsi WHERE i.equipment <> b.equipment" },
+	{ "hss", NULL, "one IMSI is never given to two equipments",
+		"SELECT s.imsi FROM sealed s JOIN imsi i ON i.imsi = s.imsi AND i.life = s.life WHERE i.equipment NOT IN"
 		" ('', s.equipment) UNION SELECT imsi FROM sealed GROUP BY imsi, life HAVING COUNT(DISTINCT equipment) > 1" },
-	{ "hss", NULL, "an equipment has one IMSI", "SELECT equipment FROM imsi WHERE state NOT IN ('allocated', 'terminated', 'quarantine') GROUP BY equipment HAVING COUNT(*) > 1" },
+	{ "hss", NULL, "an equipment has one IMSI",
+		"SELECT equipment FROM imsi WHERE state NOT IN ('allocated', 'terminated', 'quarantine') GROUP BY equipment HAVING COUNT(*) > 1" },
 	{ "hss", NULL, "keys are wrapped", "SELECT imsi FROM imsi WHERE state <> 'allocated' AND (length(k) <> 24 OR length(opc) <> 24)" },
 	{ "hss", NULL, "no two IMSIs have the same key", "SELECT imsi FROM imsi WHERE length(k) > 0 GROUP BY k HAVING COUNT(*) > 1" },
 	{ "hss", NULL, "nothing is released without a sealed package", "SELECT imsi FROM imsi i WHERE state IN ('released', 'trial', 'active', 'suspended')"
 		" AND NOT EXISTS (SELECT 1 FROM sealed s WHERE s.imsi = i.imsi AND s.life = i.life)" },
 	{ "hss", NULL, "no IMSI is active without a receipt", "SELECT imsi FROM imsi i WHERE state IN ('active', 'suspended')"
 		" AND NOT EXISTS (SELECT 1 FROM receipt r WHERE r.imsi = i.imsi AND r.life = i.life AND r.equipment = i.equipment)" },
-	{ "hss", NULL, "a released IMSI waits for its package's expiry", "SELECT imsi FROM imsi WHERE state = 'released' AND imsi NOT IN (SELECT id FROM errand WHERE kind = 'expire' AND due > 0)" },
-	{ "hss", NULL, "no network holds an IMSI that is barred", "SELECT imsi || ' in ' || visited FROM imsi WHERE state NOT IN ('released', 'trial', 'active') AND visited <> ''" },
+	{ "hss", NULL, "a released IMSI waits for its package's expiry",
+		"SELECT imsi FROM imsi WHERE state = 'released' AND imsi NOT IN (SELECT id FROM errand WHERE kind = 'expire' AND due > 0)" },
+	{ "hss", NULL, "no network holds an IMSI that is barred",
+		"SELECT imsi || ' in ' || visited FROM imsi WHERE state NOT IN ('released', 'trial', 'active') AND visited <> ''" },
 	{ "hss", NULL, "package counters of an equipment never repeat", "SELECT equipment FROM sealed GROUP BY equipment, counter HAVING COUNT(*) > 1" },
 	{ "dlusim", NULL, "what is sealed has its OCSP answer", "SELECT id FROM verification WHERE package_id <> '' AND length(ocsp) = 0" },
 	{ "dlusim", NULL, "an acknowledged receipt has its acknowledgement",
@@ -63,9 +76,11 @@ static const struct check {
 		"SELECT s.equipment FROM subscription s JOIN errand e ON e.kind = 'subscribe' AND e.id = s.equipment || '/' || s.serial AND e.state = 'subscribed'"
 		" JOIN b.route r ON r.equipment = s.equipment WHERE r.serial < s.serial" },
 	{ "dlusim", "registration", "an acknowledged receipt is known to the registration operator",
-		"SELECT r.equipment FROM receipt r JOIN errand e ON e.kind = 'install' AND e.id = r.id AND e.state = 'acknowledged' JOIN b.equipment q ON q.equipment = r.equipment"
+		"SELECT r.equipment FROM receipt r JOIN errand e ON e.kind = 'install' AND e.id = r.id AND e.state = 'acknowledged'"
+		" JOIN b.equipment q ON q.equipment = r.equipment"
 		" WHERE r.equipment NOT IN (SELECT equipment FROM b.receipt)" },
-	{ "hss", "dlusim", "a receipt that the HSS took came through the DLUSIM service of its package", "SELECT r.equipment || ' package ' || r.package FROM receipt r"
+	{ "hss", "dlusim", "a receipt that the HSS took came through the DLUSIM service of its package",
+		"SELECT r.equipment || ' package ' || r.package FROM receipt r"
 		" JOIN b.verification v ON v.equipment = r.equipment AND v.package_id = r.package WHERE r.equipment NOT IN (SELECT equipment FROM b.receipt)" },
 	{ "registration", "hss", "a number is a PIMSI or an IMSI, never both", "SELECT pimsi FROM pimsi WHERE pimsi IN (SELECT imsi FROM b.imsi)" },
 	{ "registration", "hss", "a receipt that the registration operator took, the HSS took", "SELECT r.equipment || ' package ' || r.package FROM receipt r"

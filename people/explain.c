@@ -158,7 +158,8 @@ static const struct turn {
 	{ "registration", "told", 6, 99, "the equipment", "it goes to its DLUSIM service" },
 	{ "dlusim", "challenged", 7, 10, "the equipment", "it answers the challenge" },
 	{ "dlusim", "answered our challenge", 8, 10, "the attestation provider", "it says whether the certificate is good (OCSP); until then nothing is released" },
-	{ "dlusim", "is refused", 9, 10, "the DLUSIM service's staff", "nothing is released to it; a revoked certificate stays revoked: the factory has to make the equipment anew" },
+	{ "dlusim", "is refused", 9, 10, "the DLUSIM service's staff",
+		"nothing is released to it; a revoked certificate stays revoked: the factory has to make the equipment anew" },
 	{ "dlusim", "HSS's turn", 10, 99, "the HSS", "it checks the evidence and seals the package" },
 	{ "dlusim", "the HSS sealed package", 11, 99, "the equipment", "it fetches the package from the DM service" },
 	{ "dm", "delivers package", 12, 99, "the equipment", "it checks the package and asks OCSP about its signers" },
@@ -336,7 +337,8 @@ static void unknown_roles(struct tale *t)
 		for (size_t k = 0; k < peers_count(asker_peers(t->asker)); k++)
 			found |= !strcmp(peers_at(asker_peers(t->asker), k)->party.role, needed[i]);
 		if (!found)
-			json_array_append_new(t->silent, json_pack("{s:s, s:s, s:s}", "role", needed[i], "id", "", "why", "this folder knows none; `usher peer add` makes one known"));
+			json_array_append_new(t->silent,
+				json_pack("{s:s, s:s, s:s}", "role", needed[i], "id", "", "why", "this folder knows none; `usher peer add` makes one known"));
 	}
 }
 

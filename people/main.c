@@ -40,7 +40,8 @@ static const struct command commands[] = {
 		"  usher --as alice ca list equipment\n", ca_list },
 	{ "pool add", "registration|hss ID FROM COUNT", "give a role numbers: PIMSIs or IMSIs",
 		"  usher --as alice pool add registration 901-70 901700000000001 1000\n", pool_add },
-	{ "pimsi", "list [--state STATE] | show|block|unblock|reserve|quarantine|release PIMSI [--reason TEXT] [--yes] [--at ID]", "look at a registration operator's PIMSIs, and move them",
+	{ "pimsi", "list [--state STATE] | show|block|unblock|reserve|quarantine|release PIMSI [--reason TEXT] [--yes] [--at ID]",
+		"look at a registration operator's PIMSIs, and move them",
 		"  usher --as alice pimsi list --state quarantine\n"
 		"  usher --as alice pimsi show 901700000000017\n"
 		"  usher --as alice pimsi block 901700000000017 --reason \"meter stolen\"\n"
@@ -48,7 +49,8 @@ static const struct command commands[] = {
 		"States: free, reserved, issued, bound, routed, used, retired, quarantine, blocked; `show` says what may come next. A PIMSI without\n"
 		"vectors is cancelled where it is attached. release gives one in quarantine back to the pool: its old equipment can then never return.\n"
 		"--at ID if this folder knows several registration operators.\n", pimsi_numbers },
-	{ "imsi", "list [--state STATE] | show|suspend|resume|terminate|quarantine|release IMSI [--reason TEXT] [--yes] [--at ID]", "look at a home operator's IMSIs, and move them",
+	{ "imsi", "list [--state STATE] | show|suspend|resume|terminate|quarantine|release IMSI [--reason TEXT] [--yes] [--at ID]",
+		"look at a home operator's IMSIs, and move them",
 		"  usher --as alice imsi list --state trial\n"
 		"  usher --as alice imsi suspend 262420000000017 --reason \"bill of October\"\n"
 		"  usher --as alice imsi resume 262420000000017\n"

@@ -22,7 +22,8 @@ struct numbering {
 	int yes;
 };
 
-static const struct noun pimsi = { "pimsi", "registration", "pimsi list [--state STATE] | show PIMSI | block|unblock|reserve|quarantine|release PIMSI, [--at ID]",
+static const struct noun pimsi = { "pimsi", "registration",
+	"pimsi list [--state STATE] | show PIMSI | block|unblock|reserve|quarantine|release PIMSI, [--at ID]",
 	{ "block", "unblock", "reserve", "quarantine", "release", NULL } };
 static const struct noun imsi = { "imsi", "hss", "imsi list [--state STATE] | show IMSI | suspend|resume|terminate|quarantine|release IMSI, [--at ID]",
 	{ "suspend", "resume", "terminate", "quarantine", "release", NULL } };

@@ -192,7 +192,8 @@ static enum err acknowledge(struct tx *tx, struct errand *e, const struct errand
 	if (!err)
 		err = tx_do(tx, "UPDATE receipt SET ack = :ack WHERE id = :id", WITH(B_BLOB("ack", BYTES(der, n)), B_TEXT("id", e->id)));
 	if (!err)
-		err = tx_audit(tx, "install", ABOUT({ "equipment", a->equipment }), "%s is operative: the HSS and the registration operator have both taken its receipt",
+		err = tx_audit(tx, "install", ABOUT({ "equipment", a->equipment }),
+			"%s is operative: the HSS and the registration operator have both taken its receipt",
 			a->equipment);
 	OPENSSL_free(der);
 	free(a);

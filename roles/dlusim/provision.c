@@ -54,7 +54,8 @@ static enum err job_read(struct tx *tx, void *arg)
 {
 	struct handing *h = arg;
 	const struct row *r;
-	enum err e = tx_get(tx, "SELECT equipment, trigger_der, package, package_id FROM verification WHERE job = :job AND job <> ''", WITH(B_TEXT("job", h->job)), &r);
+	enum err e = tx_get(tx,
+		"SELECT equipment, trigger_der, package, package_id FROM verification WHERE job = :job AND job <> ''", WITH(B_TEXT("job", h->job)), &r);
 
 	if (e)
 		return e == ERR_MISSING ? fail(&h->why, e, "there is no job %s, or it has ended", h->job) : e;

@@ -457,7 +457,8 @@ static enum err told_ocsp(struct tx *tx, struct errand *e, const struct errand_e
 	if (!err)
 		err = tx_do(tx, "UPDATE verification SET ocsp = :ocsp WHERE id = :id", WITH(B_BLOB("ocsp", event->body), B_TEXT("id", e->id)));
 	if (!err)
-		err = tx_audit(tx, "verify", ABOUT({ "equipment", v.equipment }), "the certificate of %s is good; now it is the HSS's turn to seal its package", v.equipment);
+		err = tx_audit(tx, "verify", ABOUT({ "equipment", v.equipment }),
+			"the certificate of %s is good; now it is the HSS's turn to seal its package", v.equipment);
 	if (!err)
 		err = seal_letter(tx, e, &v, event->body);
 	cms_signed_free(&by);
@@ -468,7 +469,8 @@ static enum err told_ocsp(struct tx *tx, struct errand *e, const struct errand_e
 /* The account's secrets die with its job (DESIGN 3, row 5), and the package that only it could fetch. */
 enum err verify_job_ends(struct tx *tx, const char *id)
 {
-	return tx_do(tx, "UPDATE verification SET trigger_der = :none, package = :none, job = '' WHERE id = :id", WITH(B_BLOB("none", BYTES("", 0)), B_TEXT("id", id)));
+	return tx_do(tx,
+		"UPDATE verification SET trigger_der = :none, package = :none, job = '' WHERE id = :id", WITH(B_BLOB("none", BYTES("", 0)), B_TEXT("id", id)));
 }
 
 struct past {

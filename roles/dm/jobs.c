@@ -185,7 +185,8 @@ enum err job_finish(struct tx *tx, struct job *j, const char *state, int64_t res
 		snprintf(text, sizeof(text), "%s", state);
 	j->result = result;
 	snprintf(j->state, sizeof(j->state), "%s", state);
-	return letter_json(tx, &(struct letter){ .word = "done", .errand = "job", .id = j->user, .role = "dlusim", .peer = j->dlusim, .path = "/v1/provision/done" },
+	return letter_json(tx,
+		&(struct letter){ .word = "done", .errand = "job", .id = j->user, .role = "dlusim", .peer = j->dlusim, .path = "/v1/provision/done" },
 		json_pack("{s:s, s:s}", "job", j->job, "result", text));
 }
 

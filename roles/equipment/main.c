@@ -323,11 +323,14 @@ static void man_row(const char *word, const char *about)
 
 static int man(void)
 {
-	printf(".TH USHER\\-EQUIPMENT 8 \"\" \"usher " USHER_VERSION "\" \"usher\"\n.SH NAME\nusher\\-equipment \\- a machine with a trusted environment, a modem and an agent\n"
-		".SH SYNOPSIS\n.B usher\\-equipment\n[\\fB\\-\\-until\\fR \\fIGOAL\\fR] [\\fB\\-\\-fleet\\fR]\n.I DIR\n.br\n.B usher\\-equipment make\n.I DIR ID\n.br\n.B usher\\-equipment\n.I DOOR DIR\n"
+	printf(".TH USHER\\-EQUIPMENT 8 \"\" \"usher " USHER_VERSION "\" \"usher\"\n.SH NAME\nusher\\-equipment \\- a machine with a trusted environment, a modem"
+		" and an agent\n"
+		".SH SYNOPSIS\n.B usher\\-equipment\n[\\fB\\-\\-until\\fR \\fIGOAL\\fR] [\\fB\\-\\-fleet\\fR]\n.I DIR\n.br\n.B usher\\-equipment make\n.I DIR"
+		" ID\n.br\n.B usher\\-equipment\n.I DOOR DIR\n"
 		"[\\fIARGUMENT\\fR]\n.br\n.B usher\\-equipment \\-\\-check\\-config\n.I DIR\n.br\n.B usher\\-equipment\n"
 		"[\\fB\\-\\-example\\-config\\fR|\\fB\\-\\-man\\fR|\\fB\\-\\-version\\fR|\\fB\\-\\-help\\fR]\n"
-		".SH DESCRIPTION\nThe folder\n.I DIR\nis one equipment, which\n.B usher factory\nmakes; with\n.B \\-\\-fleet\nits folders are one equipment each, all in one process.\n"
+		".SH DESCRIPTION\nThe folder\n.I DIR\nis one equipment, which\n.B usher factory\nmakes; with\n.B \\-\\-fleet\nits folders are one equipment each, all"
+		" in one process.\n"
 		"What an equipment cannot do now it does later, with back\\-off, for ever.\n.SS Goals\nwith\n.B \\-\\-until\nit ends when\n");
 	for (int i = 0; i < GOALS; i++)
 		man_row(goals[i].word, goals[i].about);
@@ -336,9 +339,11 @@ static int man(void)
 		man_row(doors[i].name, doors[i].about);
 	printf(".SH CONFIGURATION\nItems of DIR/equipment.yaml:\n");
 	conf_man(schema, stdout);
-	printf(".SH FILES\n.TP\n.BR tre.key \", \" tre.a \", \" tre.b\nthe trusted environment: keys, orders, USIMs, in two copies; the key file stands for its hardware\n"
+	printf(".SH FILES\n.TP\n.BR tre.key \", \" tre.a \", \" tre.b\nthe trusted environment: keys, orders, USIMs, in two copies; the key file stands for its"
+		" hardware\n"
 		".TP\n.B roots.pem\nthe agent's roots, for TLS\n.TP\n.B label\nthe claim key, as printed on the equipment: secret, for its owner\n"
-		".TP\n.B journey\na line of JSON per event: at_ms, equipment, step, text; sent, received (octets) and turns (round trips) on its link since power\\-on.\n"
+		".TP\n.B journey\na line of JSON per event: at_ms, equipment, step, text; sent, received (octets) and turns (round trips) on its link since"
+		" power\\-on.\n"
 		".B usher watch\nreads it\n"
 		".SH EXIT STATUS\n0 when the goal is reached or at SIGTERM, 1 on failure (one sentence on standard error), 2 for wrong usage.\n"
 		".SH EXAMPLES\n.nf\nusher\\-equipment \\-\\-fleet fleet\nusher\\-equipment \\-\\-until operate fleet/acme_000001\n.fi\n"

@@ -28,7 +28,8 @@ static const struct number_move moves[] = {
 	{ "prepared", "seal", "released", "dlusim", "verify", SEALED, NULL },
 	{ "released", "seal", "released", "dlusim", "verify", SEALED, NULL },
 	{ "trial", "seal", "released", "dlusim", "verify", SEALED, NULL },
-	{ "released", "expire", "prepared", "time", "verify", "the package of {equipment} expired unused: IMSI {number} is prepared again, with a new key", key_again },
+	{ "released", "expire", "prepared", "time", "verify",
+		"the package of {equipment} expired unused: IMSI {number} is prepared again, with a new key", key_again },
 	{ "released", "location", "trial", "visited", "attach", "IMSI {number} is on trial: {equipment} attached in network {by}", NULL },
 	{ "released", "receipt", "active", "equipment", "install", ACTIVE, NULL },
 	{ "trial", "receipt", "active", "equipment", "install", ACTIVE, NULL },
@@ -40,7 +41,8 @@ static const struct number_move moves[] = {
 	{ "suspended", "terminate", "terminated", "staff", "pool", ENDED, NULL },
 	{ "terminated", "let-go", "quarantine", "visited", "pool", "IMSI {number} is in quarantine: no network holds it any more", NULL },
 	{ "terminated", "quarantine", "quarantine", "staff", "pool", "IMSI {number} is in quarantine, put there by {by}", NULL },
-	{ "quarantine", "release", "allocated", "staff", "pool", "IMSI {number} is in the pool again, released by {by}: {equipment} can never return with it", unbook },
+	{ "quarantine", "release", "allocated", "staff", "pool",
+		"IMSI {number} is in the pool again, released by {by}: {equipment} can never return with it", unbook },
 	{ "prepared", "release", "allocated", "staff", "pool", "IMSI {number} is in the pool again, released by {by}: {equipment} never had it", unbook },
 	{ 0 },
 };
@@ -114,7 +116,8 @@ enum err pool_status(struct tx *tx, json_t *into, void *process)
 {
 	const struct conf *c = ((struct process *)process)->conf;
 	const struct row *r;
-	enum err e = tx_get(tx, "SELECT COUNT(*) FROM imsi WHERE state = 'trial' AND changed_at <= :since", WITH(B_INT("since", clock_now() - c->trial_notice)), &r);
+	enum err e = tx_get(tx,
+		"SELECT COUNT(*) FROM imsi WHERE state = 'trial' AND changed_at <= :since", WITH(B_INT("since", clock_now() - c->trial_notice)), &r);
 
 	if (!e && row_int(r, 0) && json_object_set_new(into, "attention", json_sprintf("%lld IMSIs are on trial without a receipt for too long:"
 		" `usher imsi list --state trial` shows them", (long long)row_int(r, 0))))

@@ -20,14 +20,18 @@ const struct conf_item conf_schema[] = {
 	{ "discover_address", CONF_ADDRESS, CONF_AT(struct conf, discover_address), 0, 0, "",
 		"host:port of discover as equipments see it; default: as bound", 0, NULL, 0 },
 	{ "allowed", CONF_LIST, CONF_AT(struct conf, allowed), 0, PLMNS_MAX, "", "networks that equipments may use; empty: all", 0, plmn_item, PLMN_TEXT },
-	{ "budget_octets", CONF_OCTETS, CONF_AT(struct conf, budget_octets), 1024, 0, "1MiB", "limited access: octets of a PIMSI a day (UTC), all its tunnels together", 0, NULL, 0 },
+	{ "budget_octets", CONF_OCTETS, CONF_AT(struct conf, budget_octets), 1024, 0, "1MiB",
+		"limited access: octets of a PIMSI a day (UTC), all its tunnels together", 0, NULL, 0 },
 	{ "budget_seconds", CONF_SECONDS, CONF_AT(struct conf, budget_seconds), 1, 86400, "30m",
 		"limited access: time a day in which a PIMSI has a tunnel open", 0, NULL, 0 },
 	{ "budget_attempts", CONF_INT, CONF_AT(struct conf, budget_attempts), 1, 100000, "20",
 		"limited access: attaches of a PIMSI a day that open a tunnel; further tunnels of one attach are not counted", 0, NULL, 0 },
-	{ "grace", CONF_SECONDS, CONF_AT(struct conf, grace), 0, 31536000, "72h", "from the receipt to a PIMSI's retirement (at least 2h, twice an equipment's longest trial)", 0, NULL, 0 },
-	{ "vectors_rate", CONF_INT, CONF_AT(struct conf, vectors_rate), 1, 1000000, "10000", "vectors, and as many changes of place, that one network may ask for in a second", 0, NULL, 0 },
-	{ "resyncs_rate", CONF_INT, CONF_AT(struct conf, resyncs_rate), 1, 1000000, "100", "resynchronisations that one network may ask for in a second", 0, NULL, 0 },
+	{ "grace", CONF_SECONDS, CONF_AT(struct conf, grace), 0, 31536000, "72h",
+		"from the receipt to a PIMSI's retirement (at least 2h, twice an equipment's longest trial)", 0, NULL, 0 },
+	{ "vectors_rate", CONF_INT, CONF_AT(struct conf, vectors_rate), 1, 1000000, "10000",
+		"vectors, and as many changes of place, that one network may ask for in a second", 0, NULL, 0 },
+	{ "resyncs_rate", CONF_INT, CONF_AT(struct conf, resyncs_rate), 1, 1000000, "100",
+		"resynchronisations that one network may ask for in a second", 0, NULL, 0 },
 	CONF_END,
 };
 
@@ -36,6 +40,7 @@ enum err conf_check(const void *conf, struct why *w)
 {
 	const struct conf *c = conf;
 
-	return c->grace >= 2 * TRIAL_MOST_S ? OK : fail(w, ERR_RANGE, "grace is %lld s: it must be at least %d s, twice the longest trial, or an equipment may be left"
+	return c->grace >= 2 * TRIAL_MOST_S ? OK : fail(w, ERR_RANGE,
+		"grace is %lld s: it must be at least %d s, twice the longest trial, or an equipment may be left"
 		" without a USIM; raise `grace`", (long long)c->grace, 2 * TRIAL_MOST_S);
 }

@@ -217,7 +217,8 @@ static int response_right(struct discover_call *c, const struct open_challenge *
 {
 	char right[DIGEST_RESPONSE];
 
-	if (!o || strcmp(o->equipment, c->answer.equipment) || strcmp(o->nonce, c->d.nonce) || strcmp(c->d.uri, "/v1/discover") || strcmp(c->d.realm, ((const struct conf *)c->process->conf)->realm))
+	if (!o || strcmp(o->equipment, c->answer.equipment) || strcmp(o->nonce, c->d.nonce) || strcmp(c->d.uri, "/v1/discover")
+		|| strcmp(c->d.realm, ((const struct conf *)c->process->conf)->realm))
 		return 0;
 	if (digest_response(&c->d, "GET", o->password, right) || strlen(c->d.response) != strlen(right))
 		return 0;

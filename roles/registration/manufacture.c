@@ -54,7 +54,8 @@ static enum err order_make(struct tx *tx, struct batch *b, const struct wish *w,
 
 	memset(o, 0, sizeof(*o));
 	if (!e)
-		e = number_take(tx, &pimsis, &(struct number_issue){ w->equipment, "issue", &keys.k, &keys.opc, BY_ABOUT(b->maker, { "order", b->id }) }, x, tx_why(tx));
+		e = number_take(tx, &pimsis, &(struct number_issue){ w->equipment, "issue", &keys.k, &keys.opc, BY_ABOUT(b->maker, { "order", b->id }) }, x,
+			tx_why(tx));
 	if (!e)
 		e = keys_seal(&keys, w->key, o);
 	secret_wipe(&keys, sizeof(keys));

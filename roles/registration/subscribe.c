@@ -90,7 +90,8 @@ static enum err can_come_home(struct tx *tx, struct claim *c)
 	for (int i = 0; i < c->mine.n; i++)
 		if (number_state(&pimsis, c->mine.state[i]) && number_state(&pimsis, c->mine.state[i])->vectors)
 			return OK;
-	return fail(&c->why, ERR_ORDER, "%s cannot come to operator %s: %s %s", c->equipment, c->operator, c->mine.n ? "its PIMSI is" : "its PIMSI has been given to another",
+	return fail(&c->why, ERR_ORDER,
+		"%s cannot come to operator %s: %s %s", c->equipment, c->operator, c->mine.n ? "its PIMSI is" : "its PIMSI has been given to another",
 		c->mine.n ? c->mine.state[0] : "equipment");
 }
 

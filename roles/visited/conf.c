@@ -19,9 +19,11 @@ const struct conf_item conf_schema[] = {
 	{ "rac", CONF_INT, CONF_AT(struct conf, rac), 0, 255, "1", "routing area code", 0, NULL, 0 },
 	{ "nmo", CONF_INT, CONF_AT(struct conf, nmo), 1, 3, "2", "network mode of operation", 0, NULL, 0 },
 	{ "contexts", CONF_INT, CONF_AT(struct conf, contexts), 1, 100000, "20000", "most equipments at a time in the embedded access", 0, NULL, 0 },
-	{ "per_address", CONF_INT, CONF_AT(struct conf, per_address), 1, 100000, "5000", "most equipments of one source address (all share it behind a NAT)", 0, NULL, 0 },
+	{ "per_address", CONF_INT, CONF_AT(struct conf, per_address), 1, 100000, "5000",
+		"most equipments of one source address (all share it behind a NAT)", 0, NULL, 0 },
 	{ "sgsn_protected", CONF_BOOL, CONF_AT(struct conf, sgsn_protected), 0, 0, "no",
 		"yes: the interface of listen: sgsn is a protected wire (its own cable, IPsec), so that plain GSUP may be served beyond the loopback", 0, NULL, 0 },
-	{ "visitors", CONF_INT, CONF_AT(struct conf, visitors), 1, 1000000, "100000", "most identities whose SGSN is remembered; beyond, the longest unheard is looked for when needed", 0, NULL, 0 },
+	{ "visitors", CONF_INT, CONF_AT(struct conf, visitors), 1, 1000000, "100000",
+		"most identities whose SGSN is remembered; beyond, the longest unheard is looked for when needed", 0, NULL, 0 },
 	CONF_END,
 };

@@ -198,7 +198,8 @@ enum err state_load(struct tre *t, struct why *w)
 	if (!e)
 		e = get(BYTES(plain, in.n - NONCE - TAG), &t->state);
 	if (e == ERR_UNSUPPORTED)
-		(void)!fail(w, e, "%s: tre.a, tre.b are of another version of usher-equipment; this one reads versions %d to %d of them", t->dir, VERSION_READ, VERSION);
+		(void)!fail(w, e,
+			"%s: tre.a, tre.b are of another version of usher-equipment; this one reads versions %d to %d of them", t->dir, VERSION_READ, VERSION);
 	if (plain)
 		secret_wipe(plain, in.n);
 	free(plain);

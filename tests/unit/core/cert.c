@@ -415,7 +415,8 @@ static void decoded(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(role_id_and_use), cmocka_unit_test(chains), cmocka_unit_test(remembered), cmocka_unit_test(decoded), cmocka_unit_test(time_is_judged),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(role_id_and_use), cmocka_unit_test(chains), cmocka_unit_test(remembered), cmocka_unit_test(decoded),
+		cmocka_unit_test(time_is_judged),
 		cmocka_unit_test(other_algorithms), cmocka_unit_test(parties), cmocka_unit_test(requests), cmocka_unit_test(files),
 		cmocka_unit_test(a_locked_key) };
 

@@ -984,9 +984,11 @@ static void what_was_given_up_is_not_tried(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(out_of_order_is_an_error), cmocka_unit_test(a_route_is_for_us_and_now), cmocka_unit_test(a_challenge_is_for_this_route),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(out_of_order_is_an_error), cmocka_unit_test(a_route_is_for_us_and_now),
+		cmocka_unit_test(a_challenge_is_for_this_route),
 		cmocka_unit_test(nothing_crosses_from_run_to_run), cmocka_unit_test(a_package_is_for_us), cmocka_unit_test(no_bit_of_a_package_may_flip),
-		cmocka_unit_test(installed_once), cmocka_unit_test(forward_secrecy), cmocka_unit_test(the_signer_is_named), cmocka_unit_test(an_acknowledgement_is_for_our_receipt),
+		cmocka_unit_test(installed_once), cmocka_unit_test(forward_secrecy), cmocka_unit_test(the_signer_is_named),
+		cmocka_unit_test(an_acknowledgement_is_for_our_receipt),
 		cmocka_unit_test(revoked_is_destroyed_unknown_waits), cmocka_unit_test(a_sealed_package_outlives_a_power_cut),
 		cmocka_unit_test(nothing_gets_younger_by_a_power_cut), cmocka_unit_test(a_newer_route_or_answer_ends_a_sealed_package),
 		cmocka_unit_test(what_is_stored_is_checked_again), cmocka_unit_test(records_of_other_versions),

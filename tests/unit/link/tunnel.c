@@ -68,7 +68,8 @@ static void heads(void **state)
 	assert_int_equal(tunnel_answer_read(bytes_text("HTTP/1.1 200 Connected\r\n\r\nab"), &status, &used), OK);
 	assert_int_equal(status, 200);
 	assert_int_equal(used, 26);
-	for (const char *const *t = (const char *const[]){ "HTTP/2 200\r\n\r\n", "HTTP/1.1 2000\r\n\r\n" + 0, "HTTP/1.1 abc \r\n\r\n", "x\r\n", "HTTP/1.1 099 \r\n\r\n", NULL }; *t; t++)
+	for (const char *const *t = (const char *const[]){ "HTTP/2 200\r\n\r\n", "HTTP/1.1 2000\r\n\r\n" + 0, "HTTP/1.1 abc \r\n\r\n", "x\r\n",
+		"HTTP/1.1 099 \r\n\r\n", NULL }; *t; t++)
 		if (!tunnel_answer_read(bytes_text(*t), &status, &used) && status == 200 && strcmp(*t, "HTTP/1.1 2000\r\n\r\n"))
 			fail_msg("%s", *t);
 }

@@ -301,7 +301,8 @@ static void only_keys_on_the_curve(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(signed_object_round_trip), cmocka_unit_test(every_length), cmocka_unit_test(only_the_right_role_signs),
-		cmocka_unit_test(a_ca_gives_only_its_roles), cmocka_unit_test(seals_to_one_key), cmocka_unit_test(only_one_shape), cmocka_unit_test(the_wrapped_key_has_its_length), cmocka_unit_test(selftest_passes),
+		cmocka_unit_test(a_ca_gives_only_its_roles), cmocka_unit_test(seals_to_one_key), cmocka_unit_test(only_one_shape),
+		cmocka_unit_test(the_wrapped_key_has_its_length), cmocka_unit_test(selftest_passes),
 		cmocka_unit_test(claim_key_has_26_letters), cmocka_unit_test(only_keys_on_the_curve) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -227,7 +227,8 @@ static void the_issuer_is_the_one_of_the_chain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(openssl_signs_what_we_read), cmocka_unit_test(openssl_reads_what_we_sign),
-		cmocka_unit_test(no_bit_may_flip), cmocka_unit_test(the_type_is_what_was_signed), cmocka_unit_test(only_one_shape), cmocka_unit_test(the_certificates_have_one_order),
+		cmocka_unit_test(no_bit_may_flip), cmocka_unit_test(the_type_is_what_was_signed), cmocka_unit_test(only_one_shape),
+		cmocka_unit_test(the_certificates_have_one_order),
 		cmocka_unit_test(the_issuer_is_the_one_of_the_chain) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);

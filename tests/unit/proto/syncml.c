@@ -74,7 +74,8 @@ static void writes_what_it_reads(void **state)
 static void every_command(void **state)
 {
 	static const char text[] = FIRST "<Put><CmdID>1</CmdID><Item><Source><LocURI>./a</LocURI></Source><Data>x</Data></Item></Put>"
-		"<Sequence><CmdID>2</CmdID><Meta/><Copy><CmdID>3</CmdID></Copy></Sequence><Add><CmdID>4</CmdID><Item><Data>chunk</Data><MoreData/></Item><Item/><Final/></Add>" END;
+		"<Sequence><CmdID>2</CmdID><Meta/><Copy><CmdID>3</CmdID></Copy></Sequence><Add><CmdID>4</CmdID>"
+		"<Item><Data>chunk</Data><MoreData/></Item><Item/><Final/></Add>" END;
 	static char out[SYNCML_MAX];
 	struct sync_command *status;
 	size_t n = 0;
