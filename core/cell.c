@@ -147,6 +147,24 @@ uint64_t cell_counter(const struct cell *c)
 	return c->counter;
 }
 
+/* A new file is durable when its folder is. */
+static int folder_synced(const char *path)
+{
+	char dir[PATH_ROOM + 4], *slash;
+	int fd, synced;
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	slash = strrchr(dir, '/');
+	if (slash)
+		*slash = 0;
+	fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	synced = !fsync(fd);
+	close(fd);
+	return synced;
+}
+
 static enum err write_whole(const char *path, const uint8_t *p, size_t n)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), bad;
@@ -158,27 +176,10 @@ static enum err write_whole(const char *path, const uint8_t *p, size_t n)
 	fault_point("cell", "torn");
 	bad = bad || write(fd, p + half, n - half) != (ssize_t)(n - half) || fsync(fd);
 	close(fd);
+	bad = bad || !folder_synced(path);
 	if (bad)
 		(void)!unlink(path); /* the caller is told that it is not written: it must not come up after a restart */
 	return bad ? ERR_IO : OK;
-}
-
-/* A new file is durable when its folder is. */
-static void sync_folder(const char *path)
-{
-	char dir[PATH_ROOM + 4], *slash;
-	int fd;
-
-	snprintf(dir, sizeof(dir), "%s", path);
-	slash = strrchr(dir, '/');
-	if (!slash)
-		return;
-	*slash = 0;
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0) {
-		(void)!fsync(fd);
-		close(fd);
-	}
 }
 
 enum err cell_write(struct cell *c, struct bytes content)
@@ -198,8 +199,6 @@ enum err cell_write(struct cell *c, struct bytes content)
 	fault_point("cell", "before");
 	if (!e)
 		e = write_whole(path, room, w.n);
-	if (!e)
-		sync_folder(path);
 	fault_point("cell", "after");
 	if (room)
 		secret_wipe(room, w.n);

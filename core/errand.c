@@ -45,7 +45,7 @@ struct errands {
 	struct timer *due;
 	pthread_mutex_t lock;
 	struct moved *moved;
-	int64_t next_due;            /* written by the store's thread, read after its commit */
+	_Atomic int64_t next_due;    /* written by the store's thread, read by the loop: another look may be under way */
 };
 
 static const struct errand_kind *kind_of(const struct errands *es, const char *kind)

@@ -20,19 +20,13 @@
 #include "core/bytes.h"
 #include "core/conf.h"
 
-struct posted {
-	struct posted *next;
-	void (*fn)(void *);
-	void *arg;
-};
-
 struct loop {
 	struct event_base *base;
 	struct evdns_base *dns;
 	struct event *wake, *term, *intr, *hup;
 	int pipe[2];
 	pthread_mutex_t lock;
-	struct posted *first, **last;
+	struct post *first, **last;
 	void (*reload)(void *);
 	void *reload_arg;
 	int code;
@@ -48,7 +42,7 @@ struct timer {
 static void run_posted(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *l = arg;
-	struct posted *p, *next;
+	struct post *p, *next;
 	char drop[256];
 
 	(void)what;
@@ -62,23 +56,17 @@ static void run_posted(evutil_socket_t fd, short what, void *arg)
 	for (; p; p = next) {
 		next = p->next;
 		p->fn(p->arg);
-		free(p);
 	}
 }
 
-enum err loop_post(struct loop *l, void (*fn)(void *), void *arg)
+void loop_post(struct loop *l, struct post *room, void (*fn)(void *), void *arg)
 {
-	struct posted *p = malloc(sizeof(*p));
-
-	if (!p)
-		return ERR_NOMEM;
-	*p = (struct posted){ NULL, fn, arg };
+	*room = (struct post){ NULL, fn, arg };
 	pthread_mutex_lock(&l->lock);
-	*l->last = p;
-	l->last = &p->next;
+	*l->last = room;
+	l->last = &room->next;
 	pthread_mutex_unlock(&l->lock);
 	(void)!write(l->pipe[1], "", 1); /* a full pipe wakes as well */
-	return OK;
 }
 
 void loop_flush(struct loop *l)

@@ -21,8 +21,13 @@ void loop_stop(struct loop *l, int code);
 /* SIGHUP calls fn on the loop. */
 void loop_on_reload(struct loop *l, void (*fn)(void *), void *arg);
 
-/* From any thread: fn(arg) runs on the loop's thread, in the order of the calls. */
-enum err loop_post(struct loop *l, void (*fn)(void *), void *arg) MUST_CHECK;
+/* From any thread: fn(arg) runs on the loop's thread, in the order of the calls. The room is the caller's, until fn runs: no post is lost. */
+struct post {
+	struct post *next;
+	void (*fn)(void *);
+	void *arg;
+};
+void loop_post(struct loop *l, struct post *room, void (*fn)(void *), void *arg);
 /* Runs what was posted, for those who stop a thread and then end what its posts refer to. */
 void loop_flush(struct loop *l);
 

@@ -25,6 +25,7 @@ struct job {
 	struct store *store;
 	enum err err;
 	int step;   /* core/spent.h */
+	struct post told;
 };
 
 struct statement {
@@ -411,8 +412,7 @@ static void *work(void *arg)
 
 	while ((group = take(s))) {
 		run_group(s, group);
-		if (loop_post(s->loop, tell, group))
-			log_hop(LOG_ERROR, "store", "why=\"out of memory: a commit is not told\"");
+		loop_post(s->loop, &group->told, tell, group);
 	}
 	return NULL;
 }
@@ -435,7 +435,7 @@ void store_run(struct store *s, tx_fn fn, void *arg, store_done done)
 			done(arg, ERR_NOMEM);
 		return;
 	}
-	*j = (struct job){ NULL, fn, arg, done, s, OK, spent_now() };
+	*j = (struct job){ NULL, fn, arg, done, s, OK, spent_now(), { 0 } };
 	if (s->inline_ || s->stop) {
 		if (s->stop)
 			j->err = ERR_UNAVAILABLE;
@@ -456,14 +456,13 @@ void store_run(struct store *s, tx_fn fn, void *arg, store_done done)
 	pthread_mutex_unlock(&s->lock);
 	if (full) {
 		j->err = ERR_LIMIT;
-		if (loop_post(s->loop, tell, j))
-			tell(j); /* at once rather than never */
+		loop_post(s->loop, &j->told, tell, j);
 	}
 }
 
 enum err store_run_now(struct store *s, tx_fn fn, void *arg)
 {
-	struct job j = { NULL, fn, arg, NULL, s, OK, spent_now() };
+	struct job j = { NULL, fn, arg, NULL, s, OK, spent_now(), { 0 } };
 	enum err e;
 
 	if (s->running)

@@ -323,12 +323,58 @@ static void due_after_a_restart(void **state)
 	assert_string_equal(w->out.state, "done");
 }
 
+/* Looks at what is due follow each other on the store's thread, while the loop reads the last one's word: -Db_sanitize=thread tells. */
+enum { TRIPS = 300 };
+struct trip {
+	struct world *w;
+	char id[12];
+	int wait;
+};
+
+static enum err begin_due(struct tx *tx, void *arg)
+{
+	const struct trip *t = arg;
+	enum err e = tx_errand_begin(tx, "trip", t->id, "going");
+
+	return e ? e : tx_errand_due(tx, "trip", t->id, clock_now_ms() + t->wait);
+}
+
+static void arrived(void *arg, const struct errand *e)
+{
+	struct trip *t = arg;
+
+	assert_string_equal(e->state, "done");
+	if (++t->w->notes == TRIPS)
+		loop_stop(t->w->loop, 0);
+}
+
+static void due_beside_the_thread(void **state)
+{
+	struct world *w = *state;
+	struct trip trip[TRIPS];
+
+	store_stop(w->store);
+	errands_close(w->errands);
+	store_close(w->store);
+	assert_int_equal(store_open(w->loop, NULL, &schema, 0, &w->store, &(struct why){ "" }), OK);
+	assert_int_equal(errands_open(w->loop, w->store, kinds, &w->errands), OK);
+	for (int i = 0; i < TRIPS; i++) {
+		trip[i] = (struct trip){ .w = w, .wait = i % 7 };
+		snprintf(trip[i].id, sizeof(trip[i].id), "%d", i);
+		store_run(w->store, begin_due, trip + i, NULL);
+		errand_wait(w->errands, "trip", trip[i].id, 10000, arrived, trip + i);
+	}
+	loop_run(w->loop);
+	assert_int_equal(w->notes, TRIPS);
+}
+
 #define TEST(name_) cmocka_unit_test_setup_teardown(name_, world_make, world_end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = { TEST(the_table), TEST(a_refusal_undoes_the_act_and_moves_to_fail), TEST(what_is_no_refusal), TEST(rows),
-		TEST(waiters), TEST(patience), TEST(due), TEST(due_after_a_restart) };
+		TEST(waiters), TEST(patience), TEST(due), TEST(due_after_a_restart),
+		TEST(due_beside_the_thread) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

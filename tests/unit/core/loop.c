@@ -91,12 +91,18 @@ static void counted(void *arg)
 		loop_stop(w->loop, 7);
 }
 
+enum { POSTS = 1000 };
+struct poster {
+	struct world *world;
+	struct post post[POSTS];
+};
+
 static void *posts(void *arg)
 {
-	struct world *w = arg;
+	struct poster *p = arg;
 
-	for (int i = 0; i < 1000; i++)
-		assert_int_equal(loop_post(w->loop, counted, w), OK);
+	for (int i = 0; i < POSTS; i++)
+		loop_post(p->world->loop, p->post + i, counted, p->world);
 	return NULL;
 }
 
@@ -104,18 +110,23 @@ static void *posts(void *arg)
 static void posted(void **state)
 {
 	struct world *w = *state;
+	struct post a, b;
 	pthread_t t[4];
+	struct poster *p = calloc(4, sizeof(*p));
 
-	for (int i = 0; i < 4; i++)
-		assert_int_equal(pthread_create(t + i, NULL, posts, w), 0);
+	for (int i = 0; i < 4; i++) {
+		p[i].world = w;
+		assert_int_equal(pthread_create(t + i, NULL, posts, p + i), 0);
+	}
 	assert_int_equal(loop_run(w->loop), 7);
 	for (int i = 0; i < 4; i++)
 		pthread_join(t[i], NULL);
 	assert_int_equal(w->n, 4000);
-	assert_int_equal(loop_post(w->loop, letter_a, w), OK);
-	assert_int_equal(loop_post(w->loop, letter_b, w), OK);
+	loop_post(w->loop, &a, letter_a, w);
+	loop_post(w->loop, &b, letter_b, w);
 	loop_flush(w->loop);
 	assert_string_equal(w->order, "ab");
+	free(p);
 }
 
 static void signals(void **state)

@@ -82,6 +82,7 @@ struct world {
 	struct tls *gateway_tls, *access_tls;
 	struct tunnel_server *access, *gateway;
 	pthread_t thread;
+	struct post end;
 	int service, service_port; /* a listening socket: where equipments want to go */
 	_Atomic int ended, waiting;
 	_Atomic long moved;
@@ -172,7 +173,7 @@ static void stop(void *arg)
 
 static void world_close(struct world *w)
 {
-	assert_int_equal(loop_post(w->loop, stop, w->loop), OK);
+	loop_post(w->loop, &w->end, stop, w->loop);
 	pthread_join(w->thread, NULL);
 	tunnel_close(w->access);
 	tunnel_close(w->gateway);
