@@ -38,8 +38,9 @@ struct unit {
 static const struct unit seconds_units[] = { { "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 }, { NULL, 0 } };
 static const struct unit octets_units[] = { { "", 1 }, { "KiB", 1024 }, { "MiB", 1 << 20 }, { "GiB", 1 << 30 }, { NULL, 0 } };
 static const struct unit no_units[] = { { "", 1 }, { NULL, 0 } };
+static const struct unit *const units[] = { [CONF_INT] = no_units, [CONF_SECONDS] = seconds_units, [CONF_OCTETS] = octets_units, [CONF_LIST] = NULL };
 
-static enum err number_read(const char *text, const struct unit *units, int64_t *out)
+static enum err number_read(const char *text, const struct unit *u, int64_t *out)
 {
 	char *end;
 	long long n;
@@ -48,10 +49,21 @@ static enum err number_read(const char *text, const struct unit *units, int64_t 
 	n = strtoll(text, &end, 10);
 	if (end == text || errno || !strchr("-0123456789", *text))
 		return ERR_FORMAT;
-	for (; units->suffix; units++)
-		if (!strcmp(end, units->suffix))
-			return __builtin_mul_overflow((int64_t)n, units->times, out) ? ERR_RANGE : OK;
+	for (; u->suffix; u++)
+		if (!strcmp(end, u->suffix))
+			return __builtin_mul_overflow((int64_t)n, u->times, out) ? ERR_RANGE : OK;
 	return ERR_FORMAT;
+}
+
+/* As it would be written: in the largest unit that it is a whole number of. */
+static void number_text(int64_t n, const struct unit *u, char dst[32])
+{
+	const struct unit *best = u;
+
+	for (; n && u->suffix; u++)
+		if (n % u->times == 0)
+			best = u;
+	snprintf(dst, 32, "%lld%s", (long long)(n / best->times), best->suffix);
 }
 
 static int plmn_good(const char *t)
@@ -104,34 +116,17 @@ static enum err read_plmn(struct place *p, const struct conf_item *it, const cha
 	return plmn_good(text) ? text_copy(at, it->size, text) : ERR_FORMAT;
 }
 
-static enum err read_number(const struct conf_item *it, const char *text, const struct unit *units, void *at)
+static enum err read_number(struct place *p, const struct conf_item *it, const char *text, void *at)
 {
 	int64_t n;
-	enum err e = number_read(text, units, &n);
+	enum err e = number_read(text, units[it->type], &n);
 
+	(void)p;
 	if (!e && (n < it->min || (it->max && n > it->max)))
 		e = ERR_RANGE;
 	if (!e)
 		memcpy(at, &n, sizeof(n));
 	return e;
-}
-
-static enum err read_int(struct place *p, const struct conf_item *it, const char *text, void *at)
-{
-	(void)p;
-	return read_number(it, text, no_units, at);
-}
-
-static enum err read_seconds(struct place *p, const struct conf_item *it, const char *text, void *at)
-{
-	(void)p;
-	return read_number(it, text, seconds_units, at);
-}
-
-static enum err read_octets(struct place *p, const struct conf_item *it, const char *text, void *at)
-{
-	(void)p;
-	return read_number(it, text, octets_units, at);
 }
 
 static enum err read_bool(struct place *p, const struct conf_item *it, const char *text, void *at)
@@ -155,9 +150,9 @@ static const struct {
 	[CONF_FILE] = { "file", "is too long for a path", read_file },
 	[CONF_ADDRESS] = { "host:port", "is not host:port, [v6]:port or host:@FILE#NAME", read_address },
 	[CONF_PLMN] = { "mcc-mnc", "is not a PLMN as <mcc>-<mnc>, like 001-01 or 310-260", read_plmn },
-	[CONF_INT] = { "number", "is not a whole number in the range", read_int },
-	[CONF_SECONDS] = { "time", "is not a time in the range, like 90s, 10m, 72h or 30d", read_seconds },
-	[CONF_OCTETS] = { "size", "is not a size in the range, like 65536, 64KiB or 1MiB", read_octets },
+	[CONF_INT] = { "number", "is not a whole number", read_number },
+	[CONF_SECONDS] = { "time", "is not a time like 90s, 10m, 72h or 30d", read_number },
+	[CONF_OCTETS] = { "size", "is not a size like 65536, 64KiB or 1MiB", read_number },
 	[CONF_BOOL] = { "yes or no", "is not yes or no", read_bool },
 	[CONF_RECORD] = { "map", "is not a map", NULL },
 	[CONF_LIST] = { "list", "is not a list", NULL },
@@ -165,26 +160,27 @@ static const struct {
 
 static void range_text(const struct conf_item *it, char *dst, size_t cap)
 {
+	char least[32], most[32];
+
 	*dst = 0;
-	if (it->type == CONF_INT || it->type == CONF_SECONDS || it->type == CONF_OCTETS) {
-		if (it->max)
-			snprintf(dst, cap, " (%lld to %lld)", (long long)it->min, (long long)it->max);
-		else
-			snprintf(dst, cap, " (%lld or more)", (long long)it->min);
-	}
+	if (!units[it->type])
+		return;
+	number_text(it->min, units[it->type], least);
+	number_text(it->max, units[it->type], most);
+	snprintf(dst, cap, it->max ? " (%s to %s)" : " (%s or more)", least, most);
 }
 
 static enum err scalar_set(struct place *p, const yaml_node_t *n, const struct conf_item *it, const char *text, void *at)
 {
 	enum err e = types[it->type].read(p, it, text, at);
-	char range[64], next[192];
+	char range[80], next[192];
 
 	if (n && n->data.scalar.length != strlen(text)) /* "a\0b" */
 		return complain(p, n, ERR_FORMAT, it->name ? it->name : "item", text, "has a zero octet after this");
 	if (!e)
 		return OK;
 	range_text(it, range, sizeof(range));
-	snprintf(next, sizeof(next), "%s%s", types[it->type].expected, range);
+	snprintf(next, sizeof(next), "%s%s", e == ERR_RANGE ? "is out of range" : types[it->type].expected, range);
 	if (n)
 		return complain(p, n, e, it->name ? it->name : "item", text, next);
 	return fail(p->why, e, "%s: %s: default `%s` %s", p->file, it->name, text, next);
@@ -430,7 +426,7 @@ const char *conf_changed(const struct conf_item *schema, const void *was, const 
 
 static void example_items(const struct conf_item *it, int indent, FILE *out)
 {
-	char range[64];
+	char range[80];
 
 	for (; it->name; it++) {
 		range_text(it, range, sizeof(range));
@@ -476,7 +472,7 @@ void man_text(const char *text, FILE *out)
 static void man_items(const struct conf_item *it, const char *before, FILE *out)
 {
 	for (; it->name; it++) {
-		char range[64], name[128], text[512];
+		char range[80], name[128], text[512];
 
 		snprintf(name, sizeof(name), "%s%s", before, it->name);
 		range_text(it, range, sizeof(range));

@@ -136,14 +136,15 @@ static enum err order(struct tre *t, struct line *l)
 	uint8_t *der = malloc(FILE_ROOM);
 	size_t n = f && der ? fread(der, 1, FILE_ROOM, f) : 0;
 	char pimsi[DIGITS_MAX];
-	enum err e = f ? tre_load_order(t, BYTES(der, n), pimsi, &l->why) : fail(&l->why, ERR_IO, "%s: cannot be read", l->argument);
+	struct why w = { "" };
+	enum err e = f ? tre_load_order(t, BYTES(der, n), pimsi, &w) : fail(&w, ERR_IO, "cannot be read");
 
 	if (f)
 		fclose(f);
 	free(der);
 	if (!e)
 		printf("%s\n", pimsi);
-	return e;
+	return e ? fail(&l->why, e, "%s: %s", l->argument, w.text[0] ? w.text : err_text(e)) : OK;
 }
 
 /* `usher-equipment DOOR DIR [ARGUMENT]`: one door of the tre each, for the production line. */

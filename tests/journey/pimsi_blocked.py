@@ -72,5 +72,5 @@ with World() as w:
     assert p.returncode == 1 and "at least 7200 s, twice the longest trial" in p.stderr, p
     with open(w.path("fleet/equipment.yaml"), "a") as f:
         f.write("trial: 61m\n")
-    assert "trial: `61m` is not a time in the range" in w.equipment("--check-config", "fleet", code=1)
+    assert "trial: `61m` is out of range (10s to 1h)" in w.equipment("--check-config", "fleet", code=1)
 print("ok")

@@ -76,6 +76,7 @@ with World() as w:
     fails(("nowhere",), "nowhere/equipment.yaml is missing; write `frequencies: [host:port, ...]` into it", program=EQUIPMENT)
     fails(("--until=heaven", "fleet/acme_000001"), "`heaven`: discover, verify, install or operate", program=EQUIPMENT, code=2)
     fails(("load-order", "fleet/acme_000001", "missing"), "missing: cannot be read", program=EQUIPMENT)
+    fails(("load-order", "fleet/acme_000001", "fleet/labels.csv"), "fleet/labels.csv: ", program=EQUIPMENT)
     for text, says in ((b"frequencies: [127.0.0.1]\n", "fleet/equipment.yaml:1: item: `127.0.0.1` is not host:port"),
                        (b"frequences: [127.0.0.1:1]\n", "unknown key `frequences`; did you mean `frequencies`?")):
         file("fleet/equipment.yaml", text)

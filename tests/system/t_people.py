@@ -69,7 +69,7 @@ with World() as w:
         return out
     n = len(good.splitlines()) + 1
     with_config(good + "grce: 1h\n", f"reg/usher.yaml:{n}: unknown key `grce`; did you mean `grace`?")
-    with_config(good + "grace: 1x\n", f"reg/usher.yaml:{n}: grace: `1x` is not a time in the range, like 90s")
+    with_config(good + "grace: 1x\n", f"reg/usher.yaml:{n}: grace: `1x` is not a time like 90s")
     with_config(good + "a: [\n", "reg/usher.yaml:")
     with_config(good.replace("role: registration", "role: regis"), "`role: ...` is missing or no role of usher's")
     taken = socket.socket()
