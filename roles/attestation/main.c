@@ -27,7 +27,10 @@ static const char tables[] =
 static const char keys[] =
 #include "attestation.2.sql.h"
 	;
-static const char *const upgrades[] = { tables, keys, NULL };
+static const char hashes[] =
+#include "attestation.3.sql.h"
+	;
+static const char *const upgrades[] = { tables, keys, hashes, NULL };
 static const struct store_schema schema = { upgrades };
 
 static const struct metric metrics[] = {

@@ -51,7 +51,8 @@ with World() as w:
         db.close()
     # the attestation provider's: it did not know whose a key is
     db = sqlite3.connect(w.path("pki/attestation.db"))
-    db.execute("DROP INDEX certificate_key")
+    for index in ("certificate_key", "certificate_sha256"):
+        db.execute(f"DROP INDEX {index}")
     db.execute("ALTER TABLE certificate DROP COLUMN key")
     db.execute("UPDATE schema_version SET version = 2")
     db.commit()
