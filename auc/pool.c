@@ -67,6 +67,23 @@ static enum err number_add(struct tx *tx, struct pool_call *c, const char *id)
 	return e;
 }
 
+/* A number of another operator's would be answered, and paid for, by that one. The id says how many digits the network code has. */
+static enum err block_check(struct pool_call *c)
+{
+	const char *id = c->process->id, *name = c->numbers->name;
+	size_t mcc = strcspn(id, "-"), width = strlen(c->id);
+	char own[ID_MAX], last[32];
+	int n = snprintf(own, sizeof(own), "%.*s%s", (int)mcc, id, id[mcc] ? id + mcc + 1 : "");
+
+	snprintf(last, sizeof(last), "%0*lld", (int)width, atoll(c->id) + (long long)c->count - 1);
+	if (strncmp(c->id, own, (size_t)n))
+		return fail(&c->why, ERR_RANGE, "%s is no %s of operator %s: they begin with %s; give such a number as `from`", c->id, name, id, own);
+	if (strncmp(last, own, (size_t)n) || strlen(last) != width)
+		return fail(&c->why, ERR_RANGE, "%lld %ss from %s on end with %s, which is none of operator %s: they begin with %s; give a smaller `count`",
+			(long long)c->count, name, c->id, last, id, own);
+	return OK;
+}
+
 static enum err block_write(struct tx *tx, void *arg)
 {
 	struct pool_call *c = arg;
@@ -81,7 +98,7 @@ static enum err block_write(struct tx *tx, void *arg)
 		char id[32];
 
 		snprintf(id, sizeof(id), "%0*lld", width, first + i);
-		e = strlen(id) < DIGITS_MAX ? number_add(tx, c, id) : fail(&c->why, ERR_RANGE, "%s + %lld has more than 15 digits", c->id, (long long)c->count);
+		e = number_add(tx, c, id);
 	}
 	if (!e && c->added)
 		e = tx_do(tx, n->sql.block, WITH(B_TEXT("first", c->id), B_INT("count", c->added), B_INT("now", clock_now())));
@@ -105,6 +122,8 @@ void pool_ask_add(struct ask *a, struct process *p, const struct numbers *n)
 	if (c && !e)
 		e = json_get_number(o, "count", 1, BLOCK_MAX, &c->count, &c->why);
 	json_decref(o);
+	if (c && !e)
+		e = block_check(c);
 	if (c && e)
 		refuse(c, e);
 	else if (c)
