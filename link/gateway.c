@@ -7,7 +7,51 @@
 
 #include "core/log.h"
 
-enum { GATEWAY_TUNNELS = 10000 };
+/* What one network holds. */
+struct gateway_share {
+	LIST_ENTRY(gateway_share) all;
+	char id[ID_MAX];
+	int tunnels;
+};
+
+static struct gateway_share *share_of(struct gateway *g, const char *id)
+{
+	struct gateway_share *s;
+
+	LIST_FOREACH(s, &g->shares, all)
+		if (!strcmp(s->id, id))
+			return s;
+	s = calloc(1, sizeof(*s));
+	if (s) {
+		snprintf(s->id, sizeof(s->id), "%s", id);
+		LIST_INSERT_HEAD(&g->shares, s, all);
+	}
+	return s;
+}
+
+static enum err share_take(struct pass *p)
+{
+	struct gateway *g = p->gateway;
+	struct gateway_share *s = share_of(g, p->ask.peer.id);
+
+	if (!s)
+		return ERR_NOMEM;
+	if (s->tunnels && s->tunnels >= g->most - g->tunnels)
+		return fail(&p->why, ERR_UNAVAILABLE, "network %s holds %d of %d tunnels, its share; try again when one has ended", s->id, s->tunnels, g->most);
+	s->tunnels++;
+	g->tunnels++;
+	p->share = s;
+	return OK;
+}
+
+static void share_leave(struct pass *p)
+{
+	p->gateway->tunnels--;
+	if (--p->share->tunnels)
+		return;
+	LIST_REMOVE(p->share, all);
+	free(p->share);
+}
 
 static enum err pass_check(struct tx *tx, void *arg)
 {
@@ -55,17 +99,25 @@ static void pass_checked(void *arg, enum err e)
 	}
 }
 
+/* What it takes goes when the tunnel ends. */
 static enum err admit(struct pass *p)
 {
 	const struct gateway *g = p->gateway;
 	const struct party *peer = &p->ask.peer;
 	size_t digits = (size_t)text_digits(p->ask.identity);
+	enum err e;
 
 	if (strcmp(peer->role, "visited") || !peers_find(g->process->peers, "visited", peer->id))
 		return fail(&p->why, ERR_DENIED, "%s %s is not a visited operator known here; `usher peer add`", peer->role, peer->id);
 	if (digits < 6 || digits >= DIGITS_MAX)
 		return fail(&p->why, ERR_FORMAT, "Usher-Identity is not a number of 6 to 15 digits");
-	return g->policy->asked ? g->policy->asked(p) : OK;
+	e = share_take(p);
+	if (e || !g->policy->asked)
+		return e;
+	e = g->policy->asked(p);
+	if (e)
+		share_leave(p);
+	return e;
 }
 
 static void asked(struct tunnel *t, const struct tunnel_ask *ask, void *arg)
@@ -108,6 +160,7 @@ static void ended(struct tunnel *t, void *arg)
 		return;
 	if (g->policy->ended)
 		g->policy->ended(p);
+	share_leave(p);
 	p->tunnel = NULL;
 	if (!p->checking)
 		free(p);
@@ -115,6 +168,6 @@ static void ended(struct tunnel *t, void *arg)
 
 enum err gateway_open(struct gateway *g, const char *address, struct why *w)
 {
-	return tunnel_listen(g->process->loop, &(struct tunnel_conf){ .name = "access", .address = address, .tls = g->process->tls, .most = GATEWAY_TUNNELS,
+	return tunnel_listen(g->process->loop, &(struct tunnel_conf){ .name = "access", .address = address, .tls = g->process->tls, .most = g->most,
 		.events = { asked, moved, ended }, .arg = g }, &g->server, w);
 }

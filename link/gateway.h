@@ -5,6 +5,8 @@
  * The access gateway of a home side (doc/wires.md 4): visited operators CONNECT by mutual TLS in the name of an identity. The network
  * is believed because its certificate's PLMN is where the identity's UpdateLocation came from; what is open, and how much, the role says.
  */
+#include <sys/queue.h>
+
 #include "core/process.h"
 #include "link/tunnel.h"
 #include "proto/object.h"
@@ -12,6 +14,7 @@
 /* One CONNECT; a role's own record may begin with it. */
 struct pass {
 	struct gateway *gateway;
+	struct gateway_share *share;
 	struct tunnel *tunnel;   /* NULL when it ended meanwhile */
 	struct tunnel_ask ask;
 	char equipment[EQUIPMENT_MAX];
@@ -37,9 +40,12 @@ struct gateway_policy {
 struct gateway {
 	struct process *process;
 	const struct gateway_policy *policy;
+	int most;                /* tunnels at a time; a network that holds as many as are left free gets no more, so that there is always room for another */
 	struct tunnel_server *server;
+	int tunnels;
+	LIST_HEAD(, gateway_share) shares; /* of known networks that hold tunnels */
 };
-/* g's process and policy are set; closed by tunnel_close(g->server). */
+/* g's process, policy and most are set; closed by tunnel_close(g->server). */
 enum err gateway_open(struct gateway *g, const char *address, struct why *w) MUST_CHECK;
 
 #endif

@@ -28,7 +28,8 @@ enum err access_open(struct hss *h, struct why *w)
 		.count_opened = COUNT_ACCESS,
 		.count_refused = COUNT_ACCESS_REFUSED,
 	};
+	const struct conf *c = h->process->conf;
 
-	h->access = (struct gateway){ h->process, &policy, NULL };
-	return gateway_open(&h->access, ((const struct conf *)h->process->conf)->listen.access, w);
+	h->access = (struct gateway){ .process = h->process, .policy = &policy, .most = (int)c->tunnels };
+	return gateway_open(&h->access, c->listen.access, w);
 }

@@ -29,5 +29,7 @@ const struct conf_item conf_schema[] = {
 	{ "apn", CONF_TEXT, CONF_AT(struct conf, apn), 0, 0, "m2m.home", "access point that the operator's IMSIs may use", 0, NULL, 0 },
 	{ "open", CONF_LIST, CONF_AT(struct conf, open), 0, 1000, "",
 		"where the gateway lets IMSIs go: the DLUSIM and DM services, the fleet's own", 0, open_item, 300 },
+	{ "tunnels", CONF_INT, CONF_AT(struct conf, tunnels), 2, 100000, "10000",
+		"the gateway's tunnels at a time; one network gets no more of them than it leaves free", 0, NULL, 0 },
 	CONF_END,
 };

@@ -320,8 +320,9 @@ enum err access_open(struct registration *r, struct why *w)
 		.count_opened = COUNT_ACCESS,
 		.count_refused = COUNT_ACCESS_REFUSED,
 	};
+	const struct conf *c = r->process->conf;
 
-	r->access = (struct gateway){ r->process, &policy, NULL };
+	r->access = (struct gateway){ .process = r->process, .policy = &policy, .most = (int)c->tunnels };
 	r->meter = timer_every(r->process->loop, TICK_MS, tick, r);
-	return gateway_open(&r->access, ((const struct conf *)r->process->conf)->listen.access, w);
+	return gateway_open(&r->access, c->listen.access, w);
 }

@@ -26,6 +26,8 @@ const struct conf_item conf_schema[] = {
 		"limited access: time a day in which a PIMSI has a tunnel open", 0, NULL, 0 },
 	{ "budget_attempts", CONF_INT, CONF_AT(struct conf, budget_attempts), 1, 100000, "20",
 		"limited access: attaches of a PIMSI a day that open a tunnel; further tunnels of one attach are not counted", 0, NULL, 0 },
+	{ "tunnels", CONF_INT, CONF_AT(struct conf, tunnels), 2, 100000, "10000",
+		"the gateway's tunnels at a time; one network gets no more of them than it leaves free", 0, NULL, 0 },
 	{ "grace", CONF_SECONDS, CONF_AT(struct conf, grace), 0, 31536000, "72h",
 		"from the receipt to a PIMSI's retirement (at least 2h, twice an equipment's longest trial)", 0, NULL, 0 },
 	{ "vectors_rate", CONF_INT, CONF_AT(struct conf, vectors_rate), 1, 1000000, "10000",

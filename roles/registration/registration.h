@@ -22,7 +22,7 @@ struct conf {
 	} listen;
 	char realm[ID_MAX], apn[101], discover_address[300];
 	struct conf_list allowed; /* of char[PLMN_TEXT] */
-	int64_t grace, vectors_rate, resyncs_rate, budget_octets, budget_seconds, budget_attempts;
+	int64_t grace, vectors_rate, resyncs_rate, budget_octets, budget_seconds, budget_attempts, tunnels;
 };
 extern const struct conf_item conf_schema[];
 enum err conf_check(const void *conf, struct why *w) MUST_CHECK;

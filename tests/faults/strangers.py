@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """I2 I3 R15: who speaks as a visited operator: vectors and limited access are for the networks known here, each for whom it holds."""
-import os, socket, ssl, sys
+import os, signal, socket, ssl, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
 from usher import World
 
@@ -15,21 +15,27 @@ def vectors(w, me, home, number):
         return "closed"
 
 
-def connect(w, me, home, number, target):
-    """CONNECT at the access gateway with the certificate of folder `me`: the answer's head and words."""
+def tunnel(w, me, home, number, target):
+    """CONNECT at the access gateway with the certificate of folder `me`: the connection, the answer's head and words."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     tls.load_cert_chain(w.path(me, "tls.pem"), w.path(me, "tls.key"))
     host, port = dict(line.split() for line in open(w.path(home, "run/ports")))["access"].rsplit(":", 1)
-    with tls.wrap_socket(socket.create_connection((host, int(port)), 20)) as s:
-        s.sendall(f"CONNECT {target} HTTP/1.1\r\nUsher-Identity: {number}\r\n\r\n".encode())
-        said = b""
-        while b"\r\n\r\n" not in said or (b"Refused" in said and not said.endswith(b"}")):
-            got = s.recv(4096)
-            if not got:
-                break
-            said += got
-        return said.decode()
+    s = tls.wrap_socket(socket.create_connection((host, int(port)), 20))
+    s.sendall(f"CONNECT {target} HTTP/1.1\r\nUsher-Identity: {number}\r\n\r\n".encode())
+    said = b""
+    while b"\r\n\r\n" not in said or (b"Refused" in said and not said.endswith(b"}")):
+        got = s.recv(4096)
+        if not got:
+            break
+        said += got
+    return s, said.decode()
+
+
+def connect(*words):
+    s, said = tunnel(*words)
+    s.close()
+    return said
 
 
 with World() as w:
@@ -62,4 +68,22 @@ with World() as w:
         assert told == 10, f"{told} refusals of one attach stand in the story"
         assert connect(w, "vis2", "reg", PIMSI, discover).startswith("HTTP/1.1 200 ")
         assert "400" in connect(w, "vis2", "reg", "x", discover)
+    # a network holds no more tunnels than it leaves free: another one's find their place
+    for home in ("reg", "hss"):
+        with open(w.path(home, "usher.yaml"), "a") as f:
+            f.write("tunnels: 4\n")
+    ups = w.more().count(" is up")
+    os.kill(w.pids("reg")[0], signal.SIGKILL)
+    w.wait("it is back", lambda: w.more().count(" is up") > ups)
+    with w.network("vis2", "reg") as n:
+        n.send(0x04, PIMSI)
+        n.hear((0x10,))
+        held = [tunnel(w, "vis2", "reg", PIMSI, discover) for _ in range(2)]
+        assert [said[:13] for _, said in held] == ["HTTP/1.1 200 "] * 2, held
+        said = connect(w, "vis2", "reg", PIMSI, discover)
+        assert "503" in said and "network 001-02 holds 2 of 4 tunnels, its share" in said, said
+        assert "is not attached in network 001-01" in connect(w, "vis1", "reg", PIMSI, discover)
+        held.pop()[0].close()
+        w.wait("its place is free again", lambda: connect(w, "vis2", "reg", PIMSI, discover).startswith("HTTP/1.1 200 "))
+        held.pop()[0].close()
 print("ok")
