@@ -45,7 +45,7 @@ struct call {
 	struct curl_slist *headers, *proxy_headers, *connect_to;
 	uint8_t *body;
 	struct tls_expect expect;
-	char role[ROLE_MAX], id[ID_MAX];
+	char role[ROLE_MAX], id[ID_MAX], address[300];
 	uint8_t *in;
 	size_t in_n;
 	int too_large, last_out, step;
@@ -169,22 +169,20 @@ static void call_free(struct call *c)
 static void call_failed(struct call *c, CURLcode rc)
 {
 	struct response *r = &c->response;
-	char *url = NULL;
 	long proxy = 0;
 
 	curl_easy_getinfo(c->easy, CURLINFO_HTTP_CONNECTCODE, &proxy);
-	curl_easy_getinfo(c->easy, CURLINFO_EFFECTIVE_URL, &url);
 	r->err = rc == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE;
 	if (c->too_large) {
-		r->err = fail(&r->why, ERR_LIMIT, "%s: the answer is larger than %d octets", url, HTTP_BODY_MAX);
+		r->err = fail(&r->why, ERR_LIMIT, "%s: the answer is larger than %d octets", c->address, HTTP_BODY_MAX);
 	} else if (c->expect.why.text[0]) {
 		r->err = ERR_AUTH;
 		r->why = c->expect.why;
 	} else if (proxy >= 400) {
 		r->err = proxy == 429 ? ERR_LIMIT : proxy == 403 ? ERR_DENIED : ERR_UNAVAILABLE;
-		(void)!fail(&r->why, r->err, "%s: the way there is closed (%ld)", url, proxy);
+		(void)!fail(&r->why, r->err, "%s: the way there is closed (%ld)", c->address, proxy);
 	} else {
-		(void)!fail(&r->why, r->err, "%s: %s", url, curl_easy_strerror(rc));
+		(void)!fail(&r->why, r->err, "%s: %s", c->address, curl_easy_strerror(rc));
 	}
 }
 
@@ -386,7 +384,7 @@ static int set_target(struct call *c, const struct request *r)
 	uint16_t port;
 	int n;
 
-	if (conf_address(r->address, host, sizeof(host), &port, &w))
+	if (conf_address(r->address, host, sizeof(host), &port, &w) || text_copy(c->address, sizeof(c->address), r->address))
 		return 0;
 	if (!r->peer_role) {
 		n = snprintf(url, sizeof(url), "http://%s%s%s:%u%s", strchr(host, ':') ? "[" : "", host, strchr(host, ':') ? "]" : "", port, r->path);

@@ -261,7 +261,7 @@ static enum err est_call(struct setup *s, struct enrolment *n, const char *csr, 
 	json_t *o;
 
 	if (e)
-		return fail(&s->why, e, "attestation %s at %s: %s", n->provider, n->address, r.why.text);
+		return fail(&s->why, e, "attestation %s: %s", n->provider, r.why.text);
 	if (r.status == 200)
 		return est_certs_read(r.body, certs) ? fail(&s->why, ERR_FORMAT, "attestation %s answers no certificates", n->provider) : OK;
 	o = json_loadb((const char *)r.body.p, r.body.n, 0, NULL);

@@ -220,6 +220,7 @@ static void limits(void **state)
 	q.address = "127.0.0.1:1";
 	ask(w, &q);
 	assert_int_equal(w->got.err, ERR_UNAVAILABLE);
+	assert_int_equal(strncmp(w->got.why.text, "127.0.0.1:1: ", 13), 0); /* where it was, not a name that stands in no DNS */
 	q = https(w, "GET", "/keep");
 	q.timeout_ms = 100;
 	ask(w, &q);
