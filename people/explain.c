@@ -146,6 +146,7 @@ static const struct turn {
 	int stage, over;
 	const char *whose, *next;
 } turns[] = {
+	{ "attestation", " certificate to ", 1, 99, "the factory", "`usher factory order` gives it its PIMSI" },
 	{ "registration", "issued PIMSI", 1, 99, "the factory", "`usher factory bind` binds it to its certificate and claim key" },
 	{ "registration", "bound PIMSI", 2, 99, "its owner", "`usher owner claim` with the line of its label" },
 	{ "dlusim", "ordered a subscription", 3, 0, "the registration operator", "it is asked for the route; if this lasts, the DLUSIM service cannot reach it" },
@@ -163,7 +164,9 @@ static const struct turn {
 	{ "dlusim", "HSS's turn", 10, 99, "the HSS", "it checks the evidence and seals the package" },
 	{ "dlusim", "the HSS sealed package", 11, 99, "the equipment", "it fetches the package from the DM service" },
 	{ "dm", "delivers package", 12, 99, "the equipment", "it checks the package and asks OCSP about its signers" },
-	{ "dm", "says of the installation", 13, 99, "the equipment", "it attaches as itself" },
+	{ "dm", "says of the installation", 13, 99, "the equipment", "it attaches as itself; if this lasts, its home network does not take it where it is" },
+	{ "dm", "could not install", 13, 99, "the equipment", "it proves itself again, for another package (the codes: wires.md, section 8)" },
+	{ "dm", "could not activate", 14, 99, "the equipment", "it proves itself again, for another package (the codes: wires.md, section 8)" },
 	{ "hss", "attached in network", 14, 99, "the equipment", "it sends its receipt" },
 	{ "dlusim", "is in service", 15, 99, "the HSS and the registration operator", "they take the receipt" },
 	{ "dlusim", "is operative", 16, 99, NULL, "operative; nothing is left to do" },

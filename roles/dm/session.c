@@ -158,13 +158,14 @@ static enum err say_next(struct turn *t)
 /* How an operation ended (SCOMO 8.7): a result is taken once, and the activation's is the job's end. */
 static enum err result_take(struct turn *t, int activation, int code)
 {
+	static const char *const says[2][2] = { { "could not install", "says of the installation of" }, { "could not activate", "says of the activation of" } };
 	struct job *j = t->j;
 	enum err e;
 
 	if (is(j->state, "active") || is(j->state, "failed") || (!activation && code == SCOMO_OK && is(j->state, "installed")))
 		return OK; /* told before */
 	e = tx_audit(t->tx, "provision", ABOUT({ "equipment", j->equipment }, { "job", j->job }, { "package", j->package_id }),
-		"%s says of the %s of package %s: %d", j->equipment, activation ? "activation" : "installation", j->package_id, code);
+		"%s %s package %s: %d", j->equipment, says[activation][code == SCOMO_OK], j->package_id, code);
 	if (e)
 		return e;
 	if (activation || code != SCOMO_OK)

@@ -37,5 +37,8 @@ with World() as w:
     finally:
         p.terminate()
         p.wait(10)
+    assert not told("acme:000002", "is installed, inactive") and not told("acme:000002", "attaches as itself"), w.journey("acme:000002")
+    story = w.usher("explain", "acme:000002")
+    assert ": 1450" in story and "acme:000002 could not install package" in story and "it attaches as itself" not in story, story
     assert w.sql("hss", "hss", "SELECT i.state FROM imsi i JOIN booking b ON b.imsi = i.imsi WHERE b.equipment = 'acme:000002'") == [("released",)]
 print("ok")

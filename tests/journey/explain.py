@@ -10,6 +10,8 @@ with World() as w:
     open(w.path("two.csv"), "w").write("\n".join((lines[0], lines[1], lines[3])) + "\n")
     open(w.path("fourth.csv"), "w").write("\n".join((lines[0], lines[4])) + "\n")
     assert w.claim("two.csv").count("subscribed") == 2
+    w.usher(*w.fab, "factory", "enrol", "blank", "--maker", "acme", "--count", "1", "--first", "5")
+    assert "now: it is the turn of the factory: `usher factory order`" in w.usher("explain", "acme:000005")
     w.usher("ca", "revoke", "equipment", "acme:000003", "--use", "sign", "--reason", "keyCompromise")
     w.frequencies("vis9", "vis1")
     os.mkdir(w.path("late"))
