@@ -104,6 +104,7 @@ struct place {
 struct audit {
 	struct place place[DIRS];
 	int n, bad, done;
+	json_t *found; /* with --json, else NULL */
 };
 
 static const char *const roles[] = { "attestation", "registration", "visited", "hss", "dlusim", "dm" };
@@ -122,22 +123,23 @@ static int place_find(struct place *p, const char *dir)
 		snprintf(p->role, sizeof(p->role), "%s", roles[i]);
 		return 1;
 	}
-	sorry("%s: no role's database in it", dir);
+	sorry("%s: no role's database in it; name the folders of roles that `usher run` has started", dir);
 	return 0;
 }
 
-static void violated(struct audit *a, const struct place *p, const char *what, const char *which)
+static void tell(struct audit *a, int broken, const struct place *p, const char *what, const char *which)
 {
-	a->bad++;
-	printf("BROKEN  %s (%s): %s: %s\n", p->dir, p->role, what, which);
+	a->bad += broken;
+	if (a->found)
+		json_array_append_new(a->found, json_pack("{s:b, s:s, s:s, s:s, s:s?}", "broken", broken, "dir", p->dir, "role", p->role, "what", what,
+			"which", which));
+	else
+		printf("%-7s %s (%s): %s: %s\n", broken ? "BROKEN" : "NOTE", p->dir, p->role, what, which);
 }
 
-static void found(struct audit *a, const struct check *c, const struct place *p, const char *which)
+static int is_note(const struct check *c)
 {
-	if (c >= notes && c < notes + sizeof(notes) / sizeof(*notes))
-		printf("NOTE    %s (%s): %s: %s\n", p->dir, p->role, c->what, which);
-	else
-		violated(a, p, c->what, which);
+	return c >= notes && c < notes + sizeof(notes) / sizeof(*notes);
 }
 
 static sqlite3 *opened(const struct place *p)
@@ -164,12 +166,12 @@ static void check_run(struct audit *a, const struct check *c, const struct place
 	if (second) {
 		snprintf(attach, sizeof(attach), "ATTACH DATABASE '%s' AS b", second->db); /* as read-only as the first */
 		if (sqlite3_exec(db, attach, NULL, NULL, NULL) != SQLITE_OK)
-			violated(a, p, c->what, sqlite3_errmsg(db));
+			tell(a, 1, p, c->what, sqlite3_errmsg(db));
 	}
 	if (sqlite3_prepare_v2(db, c->sql, -1, &q, NULL) != SQLITE_OK)
-		violated(a, p, c->what, sqlite3_errmsg(db));
+		tell(a, 1, p, c->what, sqlite3_errmsg(db));
 	while (q && sqlite3_step(q) == SQLITE_ROW)
-		found(a, c, p, (const char *)sqlite3_column_text(q, 0));
+		tell(a, !is_note(c), p, c->what, (const char *)sqlite3_column_text(q, 0));
 	sqlite3_finalize(q);
 	sqlite3_close(db);
 	a->done++;
@@ -195,7 +197,7 @@ static void chain_check(struct audit *a, const struct place *p)
 
 	a->done++;
 	if (e)
-		violated(a, p, "every audit entry follows from the one before it", w.text[0] ? w.text : err_text(e));
+		tell(a, 1, p, "every audit entry follows from the one before it", w.text[0] ? w.text : err_text(e));
 }
 
 int audit_dirs(struct words *w)
@@ -206,6 +208,7 @@ int audit_dirs(struct words *w)
 		sorry("usage: usher audit DIR... (at most %d)", DIRS);
 		return USAGE;
 	}
+	a.found = w->json ? json_array() : NULL;
 	for (; a.n < w->n; a.n++)
 		if (!place_find(a.place + a.n, w->v[a.n]))
 			return FAILED;
@@ -215,6 +218,9 @@ int audit_dirs(struct words *w)
 		check_places(&a, notes + i);
 	for (int i = 0; i < a.n; i++)
 		chain_check(&a, a.place + i);
-	printf("%d checks over %d databases, %d broken\n", a.done, a.n, a.bad);
+	if (w->json)
+		print_json(json_pack("{s:i, s:i, s:i, s:o}", "checks", a.done, "databases", a.n, "broken", a.bad, "found", a.found));
+	else
+		printf("%d checks over %d databases, %d broken\n", a.done, a.n, a.bad);
 	return a.bad ? FAILED : DONE;
 }

@@ -32,7 +32,7 @@ int ca_invite(struct words *w)
 {
 	json_t *o;
 
-	if (!words_left(w, 2, "ca invite ROLE ID"))
+	if (!words_left(w, 2, "ca invite ROLE ID") || !party_good(w->v[0], w->v[1]))
 		return USAGE;
 	o = ask(w, "/v1/invite", json_pack("{s:s, s:s}", "role", w->v[0], "id", w->v[1]));
 	if (!o)
@@ -47,8 +47,10 @@ int ca_revoke(struct words *w)
 	size_t n;
 	json_t *o;
 
-	if (!words_left(w, 2, "ca revoke ROLE ID [--use tls|sign|deliver] [--reason REASON]"))
+	if (!words_left(w, 2, "ca revoke ROLE ID [--use tls|sign|deliver] [--reason REASON]") || !party_good(w->v[0], w->v[1]))
 		return USAGE;
+	if (use && strcmp(use, "tls") && strcmp(use, "sign") && strcmp(use, "deliver"))
+		return sorry("--use `%s` is none of tls, sign, deliver", use), USAGE;
 	o = ask(w, "/v1/revoke", json_pack("{s:s, s:s, s:s, s:s}", "role", w->v[0], "id", w->v[1], "use", use ? use : "", "reason",
 		reason ? reason : "unspecified"));
 	if (!o)
@@ -64,7 +66,7 @@ int ca_list(struct words *w)
 	json_t *o, *c;
 	size_t i;
 
-	if (w->n > 2 && !words_left(w, 2, "ca list [ROLE [ID]]"))
+	if ((w->n > 2 && !words_left(w, 2, "ca list [ROLE [ID]]")) || (w->n && !party_good(w->v[0], w->n > 1 ? w->v[1] : NULL)))
 		return USAGE;
 	snprintf(path, sizeof(path), "/v1/certificates?role=%s&id=%s", w->n > 0 ? w->v[0] : "", w->n > 1 ? w->v[1] : "");
 	o = ask(w, path, NULL);
@@ -74,6 +76,8 @@ int ca_list(struct words *w)
 		print_json(o);
 		return DONE;
 	}
+	if (!json_array_size(json_object_get(o, "certificates")))
+		sorry("no certificate of %s %s", w->n ? w->v[0] : "anybody", w->n > 1 ? w->v[1] : "");
 	json_array_foreach(json_object_get(o, "certificates"), i, c) {
 		const char *role, *id, *use, *state, *serial;
 

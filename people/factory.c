@@ -124,7 +124,7 @@ static const struct peer *only_peer(struct asker *a, const char *role, const cha
 			found = p;
 	}
 	if (!found)
-		sorry("this folder knows no %s %s; `usher peer add DIR %s ID --address HOST:PORT`", role, id ? id : "", role);
+		sorry("this folder knows no %s%s%s; `usher peer add DIR %s ID --address HOST:PORT`", role, id ? " " : "", id ? id : "", role);
 	return found;
 }
 

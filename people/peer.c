@@ -53,6 +53,15 @@ static int write_file(const char *path, const char *text)
 	return rename(part, path) ? sorry("%s: %s", path, strerror(errno)) : DONE;
 }
 
+int party_good(const char *role, const char *id)
+{
+	if (!cert_role_number(role))
+		return sorry("`%s` is no role; one of attestation registration visited hss dlusim dm factory staff equipment", role), 0;
+	if (id && !cert_id_good(id))
+		return sorry("`%s` is no id; letters, digits and . : _ + - only", id), 0;
+	return 1;
+}
+
 int peer_add(struct words *w)
 {
 	static const char usage[] = "peer add DIR ROLE ID [--address HOST:PORT] [--gsup ..] [--access ..] [--ocsp ..] [--range DIGITS]... [--replace]";
@@ -65,10 +74,8 @@ int peer_add(struct words *w)
 		return sorry("the options are too long");
 	if (!words_left(w, 3, usage))
 		return USAGE;
-	if (!cert_role_number(w->v[1]))
-		return sorry("`%s` is no role; one of attestation registration visited hss dlusim dm factory staff", w->v[1]), USAGE;
-	if (!cert_id_good(w->v[2]))
-		return sorry("`%s` is no id; letters, digits and . : _ + - only", w->v[2]), USAGE;
+	if (!party_good(w->v[1], w->v[2]))
+		return USAGE;
 	snprintf(dir, sizeof(dir), "%s/peers", w->v[0]);
 	snprintf(path, sizeof(path), "%s/%s_%s.yaml", dir, w->v[1], w->v[2]);
 	snprintf(text, sizeof(text), "role: %s\nid: %s\n%s", w->v[1], w->v[2], options);

@@ -25,6 +25,8 @@ int words_flag(struct words *w, const char *name);
 /* After all options were taken: 1 if exactly n words are left; else says what is wrong. */
 int words_left(struct words *w, int n, const char *usage);
 
+/* 1: a role's word, and an id (NULL: none given) made of what ids are made of; else says what is wrong. */
+int party_good(const char *role, const char *id);
 /* One sentence on standard error, "usher: ..."; returns FAILED. */
 int sorry(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void print_json(json_t *o); /* on standard output; takes o over */

@@ -14,7 +14,7 @@ int pool_add(struct words *w)
 	if (!words_left(w, 4, "pool add registration|hss ID FROM COUNT"))
 		return USAGE;
 	if (text_number(w->v[3], 1, 100000, &count) || text_digits(w->v[2]) < 5 || text_digits(w->v[2]) > 15)
-		return sorry("FROM is the first number (at most 15 digits), COUNT 1 to 100000"), USAGE;
+		return sorry("`%s` `%s`: FROM is the first number (5 to 15 digits), COUNT 1 to 100000", w->v[2], w->v[3]), USAGE;
 	a = asker_open(w, NULL);
 	if (!a)
 		return FAILED;

@@ -13,7 +13,7 @@ static void forecast(json_t *f)
 		return;
 	printf("; %lld left", (long long)json_integer_value(json_object_get(f, "left")));
 	if (json_is_integer(days))
-		printf(", for %lld days if as many go as in the last %lld (%lld)", (long long)json_integer_value(days),
+		printf(", for %lld days at the rate of the last %lld (%lld went)", (long long)json_integer_value(days),
 			(long long)json_integer_value(json_object_get(f, "in_days")), (long long)json_integer_value(json_object_get(f, "issued")));
 }
 
@@ -26,7 +26,7 @@ static void line(const struct peer *p, json_t *o)
 	printf("%-13s %-24s up %llds, %lld letters wait", p->party.role, p->party.id, (long long)json_integer_value(json_object_get(o, "up_s")),
 		(long long)json_integer_value(json_object_get(box, "waiting")));
 	json_object_foreach(o, key, value)
-		if (json_is_object(value) && strcmp(key, "outbox") && strcmp(key, "forecast")) {
+		if (json_object_size(value) && strcmp(key, "outbox") && strcmp(key, "forecast")) {
 			const char *state;
 			json_t *n;
 
@@ -38,6 +38,21 @@ static void line(const struct peer *p, json_t *o)
 	key = json_string_value(json_object_get(o, "attention"));
 	printf("%s%s", key ? "; " : "", key ? key : "");
 	printf("%s%s\n", last && *last ? "; last failure: " : "", last ? last : "");
+}
+
+/* --- which roles: all that the folder knows, or the one that is named --- */
+
+static int chosen(const struct words *w, const struct peer *p)
+{
+	return *p->address && (w->n != 2 || (!strcmp(w->v[0], p->party.role) && !strcmp(w->v[1], p->party.id)));
+}
+
+static int nobody(const struct words *w)
+{
+	if (w->n == 2)
+		return sorry("this folder knows no %s %s with an address; `usher peer add DIR %s %s --address HOST:PORT` makes it known", w->v[0], w->v[1],
+			w->v[0], w->v[1]);
+	return sorry("no role to ask; `usher peer add DIR ROLE ID --address HOST:PORT` makes this folder know one");
 }
 
 static int metrics_one(struct asker *a, const struct peer *p)
@@ -64,13 +79,13 @@ int metrics_all(struct words *w)
 	for (size_t i = 0; a && i < peers_count(asker_peers(a)); i++) {
 		const struct peer *p = peers_at(asker_peers(a), i);
 
-		if (!*p->address || (w->n == 2 && (strcmp(w->v[0], p->party.role) || strcmp(w->v[1], p->party.id))))
+		if (!chosen(w, p))
 			continue;
 		asked++;
 		code |= metrics_one(a, p);
 	}
 	if (a && !asked)
-		code = sorry("no role to ask; `usher peer add DIR ROLE ID --address HOST:PORT` makes this folder know one");
+		code = nobody(w);
 	asker_close(a);
 	return a ? code : FAILED;
 }
@@ -89,7 +104,7 @@ int status_all(struct words *w)
 		const struct peer *p = peers_at(asker_peers(a), i);
 		json_t *o;
 
-		if (!*p->address || (w->n == 2 && (strcmp(w->v[0], p->party.role) || strcmp(w->v[1], p->party.id))))
+		if (!chosen(w, p))
 			continue;
 		asked++;
 		o = asker_json(a, p, "/v1/status", NULL, NULL);
@@ -103,11 +118,8 @@ int status_all(struct words *w)
 		}
 		json_array_append_new(all, o);
 	}
-	if (a && !asked && w->n == 2)
-		code = sorry("this folder knows no %s %s with an address; `usher peer add DIR %s %s --address HOST:PORT` makes it known", w->v[0], w->v[1], w->v[0],
-			w->v[1]);
-	else if (a && !asked)
-		code = sorry("no role to ask; `usher peer add DIR ROLE ID --address HOST:PORT` makes this folder know one");
+	if (a && !asked)
+		code = nobody(w);
 	if (a && w->json)
 		print_json(json_incref(all));
 	json_decref(all);

@@ -229,10 +229,10 @@ int watch_fleet(struct words *words)
 	if (!words_left(words, 1, "watch FLEET [--until STEP] [--timeout SECONDS] [--quiet]"))
 		return USAGE;
 	w.until = step_number(until ? until : "install");
-	if (w.until < 0 || (patience && text_number(patience, 1, 86400, &seconds))) {
-		sorry("--until is one of attach discover verify provision install; --timeout is in seconds");
-		return USAGE;
-	}
+	if (w.until < 0)
+		return sorry("--until `%s` is none of attach discover verify provision install", until), USAGE;
+	if (patience && text_number(patience, 1, 86400, &seconds))
+		return sorry("--timeout `%s` is not a number of seconds, 1 to 86400", patience), USAGE;
 	w.dir = words->v[0];
 	prctl(PR_SET_PDEATHSIG, SIGTERM); /* ends with who started it */
 	if (!fleet_read(&w)) {

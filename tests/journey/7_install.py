@@ -50,6 +50,8 @@ with World() as w:
         db.execute("UPDATE imsi SET k = x'00112233445566778899aabbccddeeff' WHERE state = 'active'")
         db.commit()
         db.close()
+        told = __import__("json").loads(w.usher("--json", "audit", "hss", code=1))
+        assert told["broken"] == 5 and [f["what"] for f in told["found"]].count("keys are wrapped") == 3 and told["found"][0]["role"] == "hss", told
         audited = w.usher("audit", "hss", code=1)
         assert "audit entry 2 was changed after it was written" in audited and audited.count("keys are wrapped") == 3, audited
     except BaseException:

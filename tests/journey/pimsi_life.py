@@ -39,7 +39,7 @@ with World() as w:
     lives(w, "fleet", "--fleet --until=operate", "is operative: its receipt is acknowledged")
     assert state() == "used"
     status = w.usher("status", "registration", "901-70")
-    assert "pimsi: 1 used" in status and "0 left, for 0 days if as many go as in the last 1 (1)" in status, status
+    assert "pimsi: 1 used" in status and "0 left, for 0 days at the rate of the last 1 (1 went)" in status, status
     first = key()
     # within the grace it may come back; after it, never, by itself; and no network holds it
     lives(w, "old", "--fleet", "is to go to DLUSIM service")

@@ -34,7 +34,8 @@ with World() as w:
             ("pool add registration 901-70 901709999999999 2", ("end with 901710000000000, which is none of operator 901-70", "give a smaller `count`")),
             ("pool add hss 262-42 99999 2", ("99999 is no IMSI of operator 262-42",)),
             ("status hss 262-99", ("no hss 262-99 with an address; `usher peer add DIR hss 262-99",)),
-            ("metrics hss 262-99", ("`usher peer add DIR ROLE ID",)),
+            ("metrics hss 262-99", ("no hss 262-99 with an address; `usher peer add DIR hss 262-99",)),
+            ("pool add hss 262-42 262430000000001 5", ("262430000000001 is no IMSI of 262-42: they begin with 26242",)),
             ("ca revoke equipment acme:000001 --reason bored", ("keyCompromise",)),
             ("ca invite equipment acme:1", ("a factory enrols those",)),
             ("peer add nowhere staff alice", ("nowhere: No such file or directory; `usher setup`",)),
@@ -47,8 +48,14 @@ with World() as w:
             ("status hss", ("2 words expected, 1 given", "usage: usher status [ROLE ID]")),
             ("pool add hss 262-42 262420000000001 x", ("COUNT 1 to 100000",)),
             ("--as fab factory enrol fleet --maker acme --count many", ("--count N (1 to 100000)",)),
+            ("ca revoke equipmnt acme:000001", ("`equipmnt` is no role; one of attestation",)),
+            ("ca revoke equipment acme:000001 --use all", ("--use `all` is none of tls, sign, deliver",)),
+            ("ca list equipment a&role=hss", ("`a&role=hss` is no id",)),
+            ("watch fleet --timeout soon", ("--timeout `soon` is not a number of seconds",)),
+            ("watch fleet --until home", ("--until `home` is none of attach",)),
             ("peer add reg dm a/b", ("`a/b` is no id",))):
         fails(words.split(), *says, code=2)
+    fails(("ca", "list", "equipment", "acme:404"), "no certificate of equipment acme:404", code=0)
     fails(("--as", "fab", "factory", "enrol", "fleet", "--maker", "ac me", "--count", "1"), "`ac me` is no maker's name", code=2)
     assert not any(" " in name for name in os.listdir(w.path("fleet"))), "wrong usage leaves nothing"
 

@@ -43,7 +43,7 @@ with World() as w:
                             ("visited", "001-01", ("00101", "0x1-01")), ("dlusim", "dlusim.example", ("dlusim:1", "a-.example", "a..b", "a.", "x" * 64)),
                             ("dm", "dm", ("d_m",)), ("attestation", "pki-2.example", ("pki:2",)), ("factory", "acme", ("acme:north", "imei"))):
         for id in bad:
-            fails(1, "ca", "invite", role, id, says="an id is made of letters" if "/" in id else f"`{id}` is no id for {role}: it is ")
+            fails(2 if "/" in id else 1, "ca", "invite", role, id, says=f"`{id}` is no id; letters," if "/" in id else f"`{id}` is no id for {role}: it is ")
         assert len(w.usher("ca", "invite", role, good).strip()) == 43
     fails(1, "ca", "invite", "registration", "90170", says="a PLMN as <mcc>-<mnc>, like 901-70 or 310-260")
     fails(1, *(x.replace("901-70", "90170") for x in reg), says="refuses (400): `90170` is no id for registration: it is a PLMN as <mcc>-<mnc>, like 901-70")
