@@ -15,15 +15,15 @@ static const struct conf_item range_item[] = {
 };
 
 const struct conf_item peer_schema[] = {
-	{ "role", CONF_TEXT, offsetof(struct peer, party.role), ROLE_MAX, 0, 0, NULL, "the role word", 0, NULL, 0 },
-	{ "id", CONF_TEXT, offsetof(struct peer, party.id), ID_MAX, 0, 0, NULL, "its id as in its certificate", 0, NULL, 0 },
-	{ "address", CONF_ADDRESS, CONF_AT(struct peer, address), 0, 0, "", "where it serves us", 0, NULL, 0 },
-	{ "gsup", CONF_ADDRESS, CONF_AT(struct peer, gsup), 0, 0, "", "its GSUP listener (for visited)", 0, NULL, 0 },
-	{ "access", CONF_ADDRESS, CONF_AT(struct peer, access), 0, 0, "", "its access gateway (for visited)", 0, NULL, 0 },
+	{ "role", CONF_TEXT, offsetof(struct peer, party.role), ROLE_MAX, 0, 0, NULL, "the role word", 1, NULL, 0 },
+	{ "id", CONF_TEXT, offsetof(struct peer, party.id), ID_MAX, 0, 0, NULL, "its id as in its certificate", 1, NULL, 0 },
+	{ "address", CONF_ADDRESS, CONF_AT(struct peer, address), 0, 0, "", "where it serves us", 1, NULL, 0 },
+	{ "gsup", CONF_ADDRESS, CONF_AT(struct peer, gsup), 0, 0, "", "its GSUP listener (for visited)", 1, NULL, 0 },
+	{ "access", CONF_ADDRESS, CONF_AT(struct peer, access), 0, 0, "", "its access gateway (for visited)", 1, NULL, 0 },
 	{ "ocsp", CONF_ADDRESS, CONF_AT(struct peer, ocsp), 0, 0, "",
-		"the responder of the CA that issued its signing certificate (attestation: its own; factory: of its equipments)", 0, NULL, 0 },
+		"the responder of the CA that issued its signing certificate (attestation: its own; factory: of its equipments)", 1, NULL, 0 },
 	{ "range", CONF_LIST, offsetof(struct peer, range), sizeof(struct conf_list), 0, RANGES_MAX, "",
-		"leading digits of the identities that are its own (for visited)", 0, range_item, 16 },
+		"leading digits of the identities that are its own (for visited)", 1, range_item, 16 },
 	CONF_END,
 };
 

@@ -50,7 +50,8 @@ static void man_metrics(const struct role *r)
 		man_text(m->help, stdout);
 		putchar('\n');
 	}
-	printf(".TP\n.B usher_commits_total\nGroups of transactions on disk.\n");
+	printf(".TP\n.B usher_commits_total\nGroups of transactions on disk.\n.TP\n.B usher_%s_cpu_microseconds_total\nCPU time of this process.\n"
+		".TP\n.B usher_%s_step_cpu_microseconds_total{step=...}\nCPU time by step.\n", r->name, r->name);
 }
 
 static void man_files(const struct role *r)
@@ -144,6 +145,8 @@ static enum err config_read(const struct process *p, void *conf, enum log_level 
 	enum err e;
 
 	in_dir(p, "usher.yaml", path);
+	if (access(path, F_OK))
+		return fail(w, ERR_MISSING, "%s: %s; `usher setup %s %s` makes it", path, strerror(errno), p->role, p->dir);
 	e = conf_read(path, p->dir, p->of->schema, conf, w);
 	if (!e && p->of->check)
 		e = p->of->check(conf, w);

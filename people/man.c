@@ -82,7 +82,7 @@ static int page_yaml(void)
 		".TP\n.B mcc\\-mnc\na network, 001\\-01 or 310\\-260\n.TP\n.B time\n90s, 10m, 72h, 30d; seconds without a unit\n"
 		".TP\n.B size\n65536, 64KiB, 1MiB, 1GiB\n.TP\n.B yes or no\nalso true and false\n"
 		".SH PEERS\nA file each, which\n.B usher peer add\nwrites. A role serves only peers that stand here, and believes only the id in their certificates.\n"
-		"It is read at the start. Its items:\n");
+		"They are read at the start and at SIGHUP. A file's items:\n");
 	conf_man(peer_schema, stdout);
 	printf(".SH FILES\nEach role's page lists what its folder holds.\n"
 		".SH EXIT STATUS\n.B usher\\-ROLE \\-\\-check\\-config\nends with 0 if all is good, 1 if not.\n"

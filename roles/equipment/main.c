@@ -41,6 +41,8 @@ static int say_b64(struct bytes b)
 
 static enum err make(struct line *l)
 {
+	if (!strchr(l->argument, ':') || !cert_id_good(l->argument))
+		return fail(&l->why, ERR_FORMAT, "`%s` is no equipment's id: <maker>:<serial> or imei:<15 digits>, of letters, digits and . _ + -", l->argument);
 	(void)!mkdir(l->dir, 0700);
 	return tre_make(l->dir, l->argument, &l->why);
 }
@@ -359,21 +361,34 @@ static int config_check(struct line *l)
 
 	if (e)
 		return sorry(l, e);
-	printf("%s: good, %zu frequencies\n", l->dir, c.frequency.n);
+	printf("%s: good, %zu frequenc%s\n", l->dir, c.frequency.n, c.frequency.n == 1 ? "y" : "ies");
 	conf_free(schema, &c);
 	return 0;
 }
 
+static const struct door *door_find(const char *word)
+{
+	for (int i = 0; i < DOORS; i++)
+		if (!strcmp(doors[i].name, word))
+			return doors + i;
+	return NULL;
+}
+
 static int misunderstood(const char *word)
 {
+	const struct door *door = door_find(word);
 	const char *near = NULL;
 	size_t least = strlen(word) < TEXT_FAR ? strlen(word) : TEXT_FAR;
 
+	if (door || !strcmp(word, "make")) {
+		fprintf(stderr, "usher-equipment: usage: usher-equipment %s DIR %s\n", word, !door ? "ID" : door->argument ? door->argument : "");
+		return 2;
+	}
 	for (int i = 0; i < DOORS; i++)
 		if (text_nearer(doors[i].name, word, &least))
 			near = doors[i].name;
-	fprintf(stderr, "usher-equipment: `%s`, or what follows it, is not understood%s%s%s; --help shows the usage\n", word,
-		near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
+	fprintf(stderr, "usher-equipment: `%s`, or what follows it, is not understood;%s%s%s --help shows the usage\n", word,
+		near ? " did you mean `" : "", near ? near : "", near ? "`?" : "");
 	return 2;
 }
 
@@ -392,18 +407,14 @@ static int goal_find(const char *word, enum agent_goal *goal)
 static int for_the_line(int n, char **word)
 {
 	struct line l = { n > 1 ? word[1] : NULL, n > 2 ? word[2] : NULL, { "" } };
+	const struct door *door = door_find(word[0]);
+	int makes = n == 3 && !strcmp(word[0], "make");
 	enum err e;
 
-	if (n == 3 && !strcmp(word[0], "make")) {
-		e = make(&l);
-		return e ? sorry(&l, e) : 0;
-	}
-	for (int i = 0; i < DOORS; i++)
-		if (n == 2 + (doors[i].argument != NULL) && !strcmp(word[0], doors[i].name)) {
-			e = with_tre(&l, doors[i].act);
-			return e ? sorry(&l, e) : 0;
-		}
-	return misunderstood(word[0]);
+	if (!makes && (!door || n != 2 + (door->argument != NULL)))
+		return misunderstood(word[0]);
+	e = makes ? make(&l) : with_tre(&l, door->act);
+	return e ? sorry(&l, e) : 0;
 }
 
 int main(int argc, char **argv)
@@ -433,7 +444,7 @@ int main(int argc, char **argv)
 	argv += optind;
 	if (argc == 1 && check)
 		return config_check(&(struct line){ argv[0], NULL, { "" } });
-	if (argc == 1) {
+	if (argc == 1 && (lives || (!door_find(argv[0]) && strcmp(argv[0], "make")))) {
 		log_open("equipment", LOG_INFO);
 		return live(fleet, argv[0], until);
 	}

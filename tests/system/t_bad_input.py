@@ -87,10 +87,17 @@ with World() as w:
     fails(("--until=heaven", "fleet/acme_000001"), "`heaven`: discover, verify, install or operate", program=EQUIPMENT, code=2)
     fails(("load-order", "fleet/acme_000001", "missing"), "missing: cannot be read", program=EQUIPMENT)
     fails(("load-order", "fleet/acme_000001", "fleet/labels.csv"), "fleet/labels.csv: ", program=EQUIPMENT)
+    fails(("make", "new", "acme"), "`acme` is no equipment's id: <maker>:<serial>", program=EQUIPMENT)
+    assert not os.path.exists(w.path("new"))
+    fails(("load-order", "fleet/acme_000001"), "usage: usher-equipment load-order DIR FILE", program=EQUIPMENT, code=2)
+    fails(("label",), "usage: usher-equipment label DIR", program=EQUIPMENT, code=2)
     for text, says in ((b"frequencies: [127.0.0.1]\n", "fleet/equipment.yaml:1: item: `127.0.0.1` is not host:port"),
                        (b"frequences: [127.0.0.1:1]\n", "unknown key `frequences`; did you mean `frequencies`?")):
         file("fleet/equipment.yaml", text)
         fails(("--fleet", "fleet"), says, program=EQUIPMENT)
+
+    # --- a role's folder that is none ---
+    fails(("nowhere",), "nowhere/usher.yaml: No such file or directory; `usher setup hss nowhere` makes it", program=os.path.join(BUILD, "roles/hss/usher-hss"))
 
     # --- a peer's file and a database that are spoiled: the role does not start, and says which ---
     w.stop()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command for people as somebody meets it who is new, or tired: wrong words, half-made folders, ports in use, roles that die, bad rows."""
 import json, os, re, signal, socket, subprocess
-from usher import World, USHER
+from usher import World, BUILD, USHER
 
 with World() as w:
     def fails(code, *words, says):
@@ -108,8 +108,18 @@ with World() as w:
     assert [s["down"] for s in down] == [True, True]
     fails(1, "status", "hss", "262-42", says="this folder knows no hss 262-42 with an address")
 
+def man_names_metrics(w):
+    """Every counter that a role's desk tells stands in its program's man page."""
+    for role, id in (("attestation", "pki.example"), ("registration", "901-70"), ("hss", "262-42"), ("dlusim", "dlusim.home.example"), ("dm", "dm.example"),
+                     ("visited", "001-01")):
+        page = subprocess.run([os.path.join(BUILD, "roles", role, f"usher-{role}"), "--man"], capture_output=True, text=True).stdout
+        names = re.findall(r"^# TYPE (\w+)", w.usher("metrics", role, id), re.M)
+        assert len(names) >= 3 and all(n in page for n in names), [n for n in names if n not in page]
+
+
 with World() as w: # rows of owners: what is wrong is named with its line, the rest goes on
     w.world(devices=3)
+    man_names_metrics(w)
     rows = open(w.path("fleet/labels.csv")).read().split("\n")[1:4]
     one = rows[0].split(",")
     open(w.path("rows.csv"), "wb").write(("\ufeffequipment,registration,claim_key,serial\r\n" + ",".join(f'"{x}"' for x in one) + ",7\r\n\r\n"
