@@ -34,6 +34,11 @@ with World() as w:
     try:
         w.wait("MAC failure", lambda: told("acme:000001", "network 001-01 does not prove that it knows our key"), 20)
         w.wait("no network", lambda: told("acme:000001", "has no network: 001-01: does not accept our answer"), 20)
+        w.wait("the network heard why", lambda: "the equipment refuses our network: MAC failure" in open(w.path("vis1/run/log")).read())
+        # its own neighbour, whose key is the one that was taken, is served; the other is not attached anywhere, and nothing was resynchronised
+        w.wait("the other goes on", lambda: told("acme:000002", "is operative"), 40)
+        assert w.sql("reg", "registration", "SELECT visited FROM pimsi WHERE equipment = 'acme:000001'") == [("",)]
+        assert w.story("registration", "", "equipment", "acme:000001").count("resynchronised the sequence number") == 1
     finally:
         p.terminate()
         p.wait(10)

@@ -40,6 +40,7 @@ with World() as w:
     w.manufacture(2)
     assert w.claim().count("subscribed") == 2
     told = lambda eq, text: any(text in e["text"] for e in w.journey(eq))
+    times = lambda text: sum(text in e["text"] for e in w.journey("acme:000002"))
     try:
         def away():
             pki.terminate()
@@ -55,10 +56,14 @@ with World() as w:
         p = held_at_dm(w, 2, lambda: os.kill(hss, signal.SIGSTOP))
         try:
             w.wait("the trial fails", lambda: told("acme:000002", "the trial of its USIM failed: 001-01: refuses to attach us: network failure (cause 17)"), 30)
+            w.wait("it is back on its PIMSI", lambda: times("has limited access through network 001-01") == 2, 20)
+            w.wait("it tries again", lambda: times("leaves the PIMSI and attaches as itself") == 2, 20)
             assert not told("acme:000002", "committed")
+            assert w.sql("hss", "hss", "SELECT state FROM imsi WHERE equipment = 'acme:000002'") == [("released",)]
         finally:
             os.kill(hss, signal.SIGCONT)
         w.wait("operative all the same", lambda: told("acme:000002", "is operative"), 60)
+        assert times("is to go to DLUSIM service") == 1 and times("has its package") == 1, "neither discover nor DM again: the USIM is installed"
         assert p.wait(10) == 0
         assert w.sql("hss", "hss", "SELECT COUNT(*) FROM sealed WHERE equipment = 'acme:000002'") == [(1,)], "the package that it had was good"
     finally:

@@ -35,11 +35,13 @@ with World() as w:
     os.kill(hss, signal.SIGSTOP)
     good = w.path("good.csv")
     open(good, "w").write("\n".join([lines[0]] + [l + ",2" for l in lines[1:]]) + "\n")
-    import threading
-    t = threading.Timer(2, lambda: os.kill(hss, signal.SIGCONT))
-    t.start()
-    out = w.claim("good.csv")
-    assert out.count("subscribed") == 3, out
+    waiting = w.owner("good.csv")
+    asking = lambda: w.sql("dlusim", "dlusim", "SELECT COUNT(*) FROM errand WHERE kind = 'subscribe' AND state = 'asking'") == [(3,)]
+    w.wait("the HSS is asked about all three", asking)
+    assert waiting.poll() is None
+    os.kill(hss, signal.SIGCONT)
+    out = waiting.communicate(timeout=60)[0]
+    assert waiting.returncode == 0 and out.count("subscribed") >= 3, out
     # safe to resend: same answer, nothing twice
     assert w.claim("good.csv").count("subscribed") == 3
     assert w.sql("hss", "hss", "SELECT imsi, equipment FROM booking ORDER BY imsi") == [(f"26242000000000{i}", f"acme:00000{i}") for i in (1, 2, 3)]
@@ -47,11 +49,17 @@ with World() as w:
     # a lower serial is refused, in its row
     out = w.claim("fleet/labels.csv", code=1)
     assert "was ordered with serial 2; use a higher one" in out, out
-    # kill -9 of each role in the middle: a new serial completes after the restart
-    for d in ("reg", "hss", "dlusim"):
+    # kill -9 of each role while rows wait for the HSS: what was taken completes after the restart, and nobody has to ask again
+    open(good, "w").write("\n".join([lines[0]] + [l + ",3" for l in lines[1:]]) + "\n")
+    os.kill(hss, signal.SIGSTOP)
+    gone = w.owner("good.csv")
+    w.wait("the HSS is asked again", asking)
+    gone.kill()
+    gone.wait()
+    for d in ("reg", "dlusim", "hss"):
         os.kill(w.pids(d)[0], signal.SIGKILL)
     w.wait("all are back", lambda: w.more().count(" is up") == 11)
-    open(good, "w").write("\n".join([lines[0]] + [l + ",3" for l in lines[1:]]) + "\n")
+    w.wait("all are subscribed", lambda: w.sql("hss", "hss", "SELECT serial, COUNT(*) FROM booking GROUP BY serial") == [(3, 3)], 40)
     assert w.claim("good.csv").count("subscribed") == 3
     assert w.sql("hss", "hss", "SELECT COUNT(*) FROM booking") == [(3,)], "an equipment has one IMSI"
     # no K of anybody is in a database in clear, and no claim key

@@ -264,6 +264,11 @@ class World:
         return self.usher("owner", "claim", file, "--dlusim", f"{id}=127.0.0.1:@{dlusim}/run/ports#owner", "--roots", "pki/roots.pem", "--token-file",
                           "token" + str(n or ""), *more, code=code)
 
+    def owner(self, file):
+        """The same, under way."""
+        return subprocess.Popen([USHER, "owner", "claim", file, "--dlusim", "dlusim.home.example=127.0.0.1:@dlusim/run/ports#owner", "--roots", "pki/roots.pem",
+                                 "--token-file", "token"], cwd=self.dir, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
     def sql(self, dir, role, query):
         import sqlite3
         db = sqlite3.connect(f"file:{self.path(dir, role + '.db')}?mode=ro", uri=True)
