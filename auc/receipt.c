@@ -29,7 +29,7 @@ static void taken(void *arg, enum err e)
 static enum err receipt_check(struct receipt_call *c, struct bytes der)
 {
 	struct cms_signed by = { 0 };
-	enum err e = cms_open(OBJECT_RECEIPT, der, NULL, tls_roots(c->process->tls), (struct cert_time){ clock_now(), 0 }, &c->r, &by, &c->why);
+	enum err e = cms_open(OBJECT_RECEIPT, der, process_expects(c->process, NULL), &c->r, &by, &c->why);
 
 	if (!e && (strcmp(by.party.id, c->r.equipment) || !bytes_same(by.hash, c->r.certificate, 32)))
 		e = fail(&c->why, ERR_DENIED, "the receipt of %s is signed by %s", c->r.equipment, by.party.id);

@@ -302,8 +302,7 @@ static enum err path_find(X509 *leaf, STACK_OF(X509) *chain, STACK_OF(X509) *roo
 	return e;
 }
 
-enum err cert_verify(X509 *leaf, STACK_OF(X509) *chain, STACK_OF(X509) *roots, const char *role, const char *id,
-	enum cert_use use, struct cert_time time, struct why *w)
+enum err cert_verify(X509 *leaf, STACK_OF(X509) *chain, struct expect x, struct why *w)
 {
 	struct path path;
 	struct party p;
@@ -313,12 +312,21 @@ enum err cert_verify(X509 *leaf, STACK_OF(X509) *chain, STACK_OF(X509) *roots, c
 	if (e)
 		return fail(w, e, "the certificate names no (role, id) of usher");
 	snprintf(what, sizeof(what), "%s %s", p.role, p.id);
-	if ((role && strcmp(role, p.role)) || (id && strcmp(id, p.id)))
-		return fail(w, ERR_DENIED, "expected %s %s, found %s", role ? role : "any role", id ? id : "", what);
-	e = path_find(leaf, chain, roots, what, &path, w);
+	if ((x.role && strcmp(x.role, p.role)) || (x.id && strcmp(x.id, p.id)))
+		return fail(w, ERR_DENIED, "expected %s %s, found %s", x.role ? x.role : "any role", x.id ? x.id : "", what);
+	e = path_find(leaf, chain, x.roots, what, &path, w);
 	for (int i = 0; !e && i < 3; i++)
-		e = time_check(path.c[i], time, i ? "the CA" : what, w);
-	return e ? e : use_check(leaf, path.c[1], &p, use, w);
+		e = time_check(path.c[i], x.time, i ? "the CA" : what, w);
+	return e ? e : use_check(leaf, path.c[1], &p, x.use, w);
+}
+
+enum err cert_verify_under(X509 *leaf, X509 *issuer, struct expect x, struct why *w)
+{
+	STACK_OF(X509) *chain = sk_X509_new_null();
+	enum err e = chain && sk_X509_push(chain, issuer) ? cert_verify(leaf, chain, x, w) : ERR_NOMEM;
+
+	sk_X509_free(chain);
+	return e;
 }
 
 /* By the SHA-256 of their octets; who comes later takes the place. Shared by the loop's thread and the store's. */

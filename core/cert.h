@@ -48,14 +48,22 @@ struct cert_time {
 /* Reads (role, id) of a leaf: exactly one urn:usher SAN URI, and the matching role usage. ERR_FORMAT otherwise. */
 enum err cert_party(X509 *leaf, struct party *out) MUST_CHECK;
 
+/* Whom a verifier expects, and what it goes by: the roots that it holds (borrowed), and its time. */
+struct expect {
+	const char *role, *id; /* NULL: any */
+	enum cert_use use;
+	STACK_OF(X509) *roots;
+	struct cert_time time;
+};
 /*
- * Verifies leaf <- issuing CA <- one of roots, at most 1 CA between, P-256/SHA-256 only, basicConstraints and
- * keyUsage right, the leaf's role usage among its issuer's usages, the use as asked. role NULL: any; id NULL: any.
+ * Verifies leaf <- issuing CA <- one of the roots, at most 1 CA between, P-256/SHA-256 only, basicConstraints and
+ * keyUsage right, the leaf's role usage among its issuer's usages, role, id and use as expected.
  * chain: candidates for the issuing CA (may hold others, may be NULL). w names the certificate and the reason.
  * Errors: ERR_AUTH (chain, signature), ERR_EXPIRED, ERR_DENIED (other role, id or use), ERR_FORMAT.
  */
-enum err cert_verify(X509 *leaf, STACK_OF(X509) *chain, STACK_OF(X509) *roots, const char *role, const char *id,
-	enum cert_use use, struct cert_time time, struct why *w) MUST_CHECK;
+enum err cert_verify(X509 *leaf, STACK_OF(X509) *chain, struct expect x, struct why *w) MUST_CHECK;
+/* The same where the issuing CA is known. */
+enum err cert_verify_under(X509 *leaf, X509 *issuer, struct expect x, struct why *w) MUST_CHECK;
 
 /*
  * The certificate of these octets, which must be their own DER (no other octets encode it). Decoding a P-256 key costs libcrypto 0.1 ms,

@@ -212,10 +212,19 @@ static enum err open_config(struct process *p, const struct role *r, const struc
 	return peers_read(p->dir, &p->peers, w);
 }
 
+struct expect process_expects(const struct process *p, const char *id)
+{
+	return (struct expect){ .id = id, .use = CERT_SIGN, .roots = tls_roots(p->tls), .time = { clock_now(), 0 } };
+}
+
 /* Our own certificate must name us: a folder copied from another operator must not come up. */
 static enum err check_self(X509 *c, STACK_OF(X509) *chain, struct process *p, enum cert_use use, struct why *w)
 {
-	return cert_verify(c, chain, tls_roots(p->tls), p->role, p->id, use, (struct cert_time){ clock_now(), 0 }, w);
+	struct expect x = process_expects(p, p->id);
+
+	x.role = p->role;
+	x.use = use;
+	return cert_verify(c, chain, x, w);
 }
 
 static enum err open_signer(struct process *p, struct why *w)

@@ -68,4 +68,7 @@ struct role {
 
 int process_main(int argc, char **argv, const struct role *role);
 
+/* Who signs with this id (NULL: any) by our roots and now. */
+struct expect process_expects(const struct process *p, const char *id);
+
 #endif

@@ -21,13 +21,13 @@ struct tls {
 	int own_time;             /* time was set; else the wall clock */
 };
 
-/* Whom a client connection accepts; freed with its SSL. */
-struct expect {
+/* The server that a client connection is for; freed with its SSL. */
+struct server {
 	struct tls *tls;
 	char role[ROLE_MAX], id[ID_MAX];
 };
 
-static int index_of_expect(void);
+static int index_of_server(void);
 
 static struct cert_time time_of(const struct tls *t)
 {
@@ -42,7 +42,7 @@ static enum err verify_as(struct tls *t, X509_STORE_CTX *c, const char *role, co
 
 	if (!leaf)
 		return fail(w, ERR_AUTH, "no certificate was shown");
-	return cert_verify(leaf, X509_STORE_CTX_get0_untrusted(c), t->roots, role, id, CERT_TLS, time_of(t), w);
+	return cert_verify(leaf, X509_STORE_CTX_get0_untrusted(c), (struct expect){ role, id, CERT_TLS, t->roots, time_of(t) }, w);
 }
 
 static int verdict(X509_STORE_CTX *c, enum err e, const struct why *w)
@@ -67,7 +67,7 @@ static int verify_client(X509_STORE_CTX *c, void *arg)
 static int verify_server(X509_STORE_CTX *c, void *arg)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(c, SSL_get_ex_data_X509_STORE_CTX_idx());
-	struct expect *x = ssl ? SSL_get_ex_data(ssl, index_of_expect()) : NULL;
+	struct server *x = ssl ? SSL_get_ex_data(ssl, index_of_server()) : NULL;
 	struct why w = { "" };
 
 	(void)arg;
@@ -81,19 +81,19 @@ static int verify_for_curl(X509_STORE_CTX *c, void *arg)
 	return verdict(c, verify_as(x->tls, c, x->role, x->id, &x->why), &x->why);
 }
 
-static void expect_free(void *parent, void *p, CRYPTO_EX_DATA *ad, int idx, long l, void *arg)
+static void server_free(void *parent, void *p, CRYPTO_EX_DATA *ad, int idx, long l, void *arg)
 {
 	(void)parent, (void)ad, (void)idx, (void)l, (void)arg;
 	free(p);
 }
 
 /* One number per process, given by the library at the first use; connections are made on the loop's thread only. */
-static int index_of_expect(void)
+static int index_of_server(void)
 {
 	static int index;
 
 	if (!index)
-		index = SSL_get_ex_new_index(0, NULL, NULL, NULL, expect_free) + 1;
+		index = SSL_get_ex_new_index(0, NULL, NULL, NULL, server_free) + 1;
 	return index - 1;
 }
 
@@ -277,10 +277,10 @@ SSL *tls_accept(struct tls *t, int ask_client)
 SSL *tls_connect(struct tls *t, const char *role, const char *id)
 {
 	SSL *ssl = SSL_new(t->client);
-	struct expect *x = calloc(1, sizeof(*x));
+	struct server *x = calloc(1, sizeof(*x));
 
 	if (ssl && x && !text_copy(x->role, sizeof(x->role), role) && !text_copy(x->id, sizeof(x->id), id)
-		&& SSL_set_ex_data(ssl, index_of_expect(), x) == 1) {
+		&& SSL_set_ex_data(ssl, index_of_server(), x) == 1) {
 		x->tls = t;
 		return ssl;
 	}

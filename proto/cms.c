@@ -224,15 +224,6 @@ static int signature_good(const struct shape *s, X509 *leaf)
 	return ok;
 }
 
-static enum err chain_good(enum object o, X509 *leaf, X509 *issuer, const char *id, STACK_OF(X509) *roots, struct cert_time time, struct why *w)
-{
-	STACK_OF(X509) *chain = sk_X509_new_null();
-	enum err e = chain && sk_X509_push(chain, issuer) ? cert_verify(leaf, chain, roots, object_signer(o), id, CERT_SIGN, time, w) : ERR_NOMEM;
-
-	sk_X509_free(chain);
-	return e;
-}
-
 static enum err who_signed(X509 *leaf, X509 *issuer, struct cms_signed *by)
 {
 	enum err e = cert_party(leaf, &by->party);
@@ -246,13 +237,14 @@ static enum err who_signed(X509 *leaf, X509 *issuer, struct cms_signed *by)
 	return e;
 }
 
-enum err cms_open(enum object o, struct bytes der, const char *id, STACK_OF(X509) *roots, struct cert_time time, void *obj,
-	struct cms_signed *by, struct why *w)
+enum err cms_open(enum object o, struct bytes der, struct expect x, void *obj, struct cms_signed *by, struct why *w)
 {
 	struct shape s;
 	X509 *leaf = NULL, *issuer = NULL;
 	enum err e = shape_read(der, &s);
 
+	x.role = object_signer(o);
+	x.use = CERT_SIGN;
 	if (by)
 		memset(by, 0, sizeof(*by));
 	if (!e)
@@ -262,7 +254,7 @@ enum err cms_open(enum object o, struct bytes der, const char *id, STACK_OF(X509
 	else if (object_of_type(s.type) != (int)o)
 		e = fail(w, ERR_DENIED, "a %s was expected, this is another object", object_name(o));
 	if (!e)
-		e = chain_good(o, leaf, issuer, id, roots, time, w);
+		e = cert_verify_under(leaf, issuer, x, w);
 	if (!e && !signature_good(&s, leaf))
 		e = fail(w, ERR_AUTH, "the signature of this %s is wrong", object_name(o));
 	if (!e && (e = object_read(o, s.content, obj)))

@@ -24,11 +24,10 @@ struct cms_signed {
 	uint8_t hash[32];   /* SHA-256 of cert */
 };
 /*
- * Verifies der as object o, signed by the object's role and, if not NULL, by this id; reads it into obj (wiped on failure).
+ * Verifies der as object o, signed by whom x expects; role and use are the object's, whatever x says. Reads it into obj (wiped on failure).
  * by may be NULL. ERR_FORMAT, ERR_AUTH (signature, chain), ERR_DENIED (other object, role or id), ERR_EXPIRED.
  */
-enum err cms_open(enum object o, struct bytes der, const char *id, STACK_OF(X509) *roots, struct cert_time time, void *obj,
-	struct cms_signed *by, struct why *w) MUST_CHECK;
+enum err cms_open(enum object o, struct bytes der, struct expect x, void *obj, struct cms_signed *by, struct why *w) MUST_CHECK;
 void cms_signed_free(struct cms_signed *s);
 
 /* Which object this is, by its eContentType alone (nothing is verified); 0: none of ours. */

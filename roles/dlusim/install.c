@@ -148,7 +148,7 @@ void install_receipt(struct ask *a, void *process)
 		v->process = p;
 		memcpy(v->der, body.p, body.n);
 		v->n = body.n;
-		e = cms_open(OBJECT_RECEIPT, body, NULL, tls_roots(p->tls), (struct cert_time){ clock_now(), 0 }, &v->r, &by, &w);
+		e = cms_open(OBJECT_RECEIPT, body, process_expects(p, NULL), &v->r, &by, &w);
 	}
 	if (!e && (strcmp(by.party.id, v->r.equipment) || !bytes_same(by.hash, v->r.certificate, 32)))
 		e = fail(&w, ERR_DENIED, "the receipt of %s is signed by %s", v->r.equipment, by.party.id);

@@ -23,7 +23,8 @@ struct handing {
 /* Our own trigger, which names the DM service that the job is for: it alone may ask for it, and end it. */
 static enum err trigger_of(struct handing *h, const struct row *r, struct trigger *t)
 {
-	enum err e = cms_open(OBJECT_TRIGGER, row_blob(r, 1), h->process->id, tls_roots(h->process->tls), (struct cert_time){ 0, 1 }, t, NULL, &h->why);
+	const struct expect us = { .id = h->process->id, .roots = tls_roots(h->process->tls), .time = { 0, 1 } };
+	enum err e = cms_open(OBJECT_TRIGGER, row_blob(r, 1), us, t, NULL, &h->why);
 
 	return !e && strcmp(t->dm, h->dm) ? fail(&h->why, ERR_DENIED, "job %s is for DM service %s", h->job, t->dm) : e;
 }

@@ -139,7 +139,7 @@ static enum err opening_check(struct opening *o, struct why *w)
 {
 	const struct conf *c = o->process->conf;
 	struct cms_signed by = { 0 };
-	enum err e = cms_open(OBJECT_DISCOVER, BYTES(o->evidence, o->evidence_n), NULL, tls_roots(o->process->tls), now(), &o->a, &by, w);
+	enum err e = cms_open(OBJECT_DISCOVER, BYTES(o->evidence, o->evidence_n), process_expects(o->process, NULL), &o->a, &by, w);
 
 	if (!e)
 		e = text_copy(o->registration, sizeof(o->registration), by.party.id);
@@ -360,7 +360,7 @@ static void take_answer(struct ask *a, struct process *p)
 		v->process = p;
 		memcpy(v->der, body.p, body.n);
 		v->n = body.n;
-		e = cms_open(OBJECT_ANSWER, body, NULL, tls_roots(p->tls), now(), &v->a, &v->by, &w);
+		e = cms_open(OBJECT_ANSWER, body, process_expects(p, NULL), &v->a, &v->by, &w);
 		if (!e)
 			e = hash_text(body, v->hash, v->id);
 	}
@@ -447,7 +447,7 @@ static enum err told_ocsp(struct tx *tx, struct errand *e, const struct errand_e
 	enum err err = evidence_get(tx, e->id, &v);
 
 	if (!err)
-		err = cms_open(OBJECT_ANSWER, BYTES(v.answer, v.answer_n), v.equipment, tls_roots(p->tls), now(), &a, &by, w);
+		err = cms_open(OBJECT_ANSWER, BYTES(v.answer, v.answer_n), process_expects(p, v.equipment), &a, &by, w);
 	if (!err)
 		err = cms_hash(BYTES(v.answer, v.answer_n), hash);
 	if (!err)

@@ -54,18 +54,18 @@ static void seal_free(struct seal *s)
 
 static enum err chain_check(struct seal *s, struct why *w)
 {
-	STACK_OF(X509) *roots = tls_roots(s->process->tls);
-	const struct cert_time now = { clock_now(), 0 };
-	struct hss *h = s->process->own;
+	const struct process *p = s->process;
+	const int64_t now = clock_now();
+	const struct hss *h = p->own;
 	struct challenge c;
 	uint8_t discover[32], challenge[32];
 	char signer[65];
-	enum err e = cms_open(OBJECT_DISCOVER, BYTES(s->discover.p, s->discover.n), NULL, roots, now, &s->d, &s->router, w);
+	enum err e = cms_open(OBJECT_DISCOVER, BYTES(s->discover.p, s->discover.n), process_expects(p, NULL), &s->d, &s->router, w);
 
 	if (!e)
-		e = cms_open(OBJECT_CHALLENGE, BYTES(s->challenge.p, s->challenge.n), s->dlusim, roots, now, &c, NULL, w);
+		e = cms_open(OBJECT_CHALLENGE, BYTES(s->challenge.p, s->challenge.n), process_expects(p, s->dlusim), &c, NULL, w);
 	if (!e)
-		e = cms_open(OBJECT_ANSWER, BYTES(s->answer.p, s->answer.n), s->d.equipment, roots, now, &s->a, &s->by, w);
+		e = cms_open(OBJECT_ANSWER, BYTES(s->answer.p, s->answer.n), process_expects(p, s->d.equipment), &s->a, &s->by, w);
 	if (!e)
 		e = cms_hash(BYTES(s->discover.p, s->discover.n), discover);
 	if (!e)
@@ -76,14 +76,14 @@ static enum err chain_check(struct seal *s, struct why *w)
 		e = hex_of(BYTES_OF(s->d.signer), signer, sizeof(signer));
 	if (e)
 		return e;
-	if (strcmp(s->d.operator, s->process->id) || strcmp(s->d.dlusim, s->dlusim) || strcmp(signer, h->signer_hash))
+	if (strcmp(s->d.operator, p->id) || strcmp(s->d.dlusim, s->dlusim) || strcmp(signer, h->signer_hash))
 		return fail(w, ERR_DENIED, "the discover answer of %s is not for us and DLUSIM %s", s->d.equipment, s->dlusim);
 	if (!bytes_same(c.discover, discover, 32) || strcmp(c.equipment, s->d.equipment) || !bytes_same(s->a.discover, discover, 32)
 		|| !bytes_same(s->a.challenge, challenge, 32) || s->a.serial != s->d.serial || strcmp(s->a.pimsi, s->d.pimsi))
 		return fail(w, ERR_DENIED, "discover answer, challenge and answer of %s do not belong together", s->d.equipment);
 	/* Whoever keeps an answer could have its certificate called good again later: its own time counts too. The challenge's end is the asking
 	 * DLUSIM's word; the discover answer's, and a challenge's life after it, is the registration operator's. */
-	if (c.expiry < now.now || s->d.expiry < now.now - CHALLENGE_S)
+	if (c.expiry < now || s->d.expiry < now - CHALLENGE_S)
 		return fail(w, ERR_EXPIRED, "the evidence of %s is too old; it must prove itself again", s->d.equipment);
 	if (!bytes_same(s->a.certificate, s->by.hash, 32) || !bytes_same(s->d.certificate, s->by.hash, 32))
 		return fail(w, ERR_DENIED, "%s answered with another certificate than the one bound to it", s->d.equipment);

@@ -181,8 +181,7 @@ static enum err wish_read(struct batch *b, json_t *o, STACK_OF(X509) *issuers, s
 	if (!e && !(c = certificate(o, "delivery", w)))
 		e = ERR_FORMAT;
 	if (!e)
-		e = cert_verify(c, issuers, tls_roots(b->process->tls), "equipment", x->equipment, CERT_DELIVER,
-			(struct cert_time){ clock_now(), 0 }, w);
+		e = cert_verify(c, issuers, (struct expect){ "equipment", x->equipment, CERT_DELIVER, tls_roots(b->process->tls), { clock_now(), 0 } }, w);
 	if (!e) {
 		x->key = X509_get_pubkey(c);
 		b->n++;

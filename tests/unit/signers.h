@@ -74,6 +74,12 @@ static inline struct cert_time at_now(void)
 	return (struct cert_time){ clock_now(), 0 };
 }
 
+/* Who signs with this id (NULL: any), by these roots and now. */
+static inline struct expect from(const char *id, STACK_OF(X509) *roots)
+{
+	return (struct expect){ .id = id, .roots = roots, .time = at_now() };
+}
+
 static inline void receipt_of(struct receipt *r)
 {
 	memset(r, 0, sizeof(*r));

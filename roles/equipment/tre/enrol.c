@@ -13,9 +13,6 @@
 #include "package/package.h"
 #include "roles/equipment/tre/tre.h"
 
-/* What is kept was judged when it came; it is only read since, and its signers' certificates may have ended. */
-static const struct cert_time once = { 0, 1 };
-
 static enum err key_file(const char *dir, uint8_t key[32], struct why *w)
 {
 	char path[600], text[65] = "";
@@ -202,17 +199,15 @@ enum err tre_load_roots(struct tre *t, STACK_OF(X509) *roots, struct why *w)
 enum err tre_load_certificate(struct tre *t, X509 *leaf, X509 *issuer, struct why *w)
 {
 	int which = X509_check_private_key(leaf, t->own[TRE_ATTEST]) == 1 ? TRE_ATTEST : TRE_DELIVERY;
-	STACK_OF(X509) *chain = sk_X509_new_null();
+	struct expect x = time_expects(t, t->state.equipment);
 	struct tre_state *s;
-	enum err e = OK;
+	enum err e;
 
+	x.role = "equipment";
+	x.use = which == TRE_ATTEST ? CERT_SIGN : CERT_DELIVER;
 	if (X509_check_private_key(leaf, t->own[which]) != 1)
-		e = fail(w, ERR_AUTH, "the certificate is for none of the keys of %s", t->state.equipment);
-	if (!e && (!chain || !sk_X509_push(chain, issuer)))
-		e = ERR_NOMEM;
-	if (!e)
-		e = cert_verify(leaf, chain, t->roots, "equipment", t->state.equipment, which == TRE_ATTEST ? CERT_SIGN : CERT_DELIVER, time_now(t), w);
-	sk_X509_free(chain);
+		return fail(w, ERR_AUTH, "the certificate is for none of the keys of %s", t->state.equipment);
+	e = cert_verify_under(leaf, issuer, x, w);
 	s = e ? NULL : state_copy(t);
 	if (!s)
 		return e ? e : ERR_NOMEM;
@@ -227,7 +222,7 @@ static enum err order_open(struct tre *t, struct bytes der, struct order *o, str
 	struct cms_signed by = { 0 };
 	uint8_t *content = NULL;
 	size_t n = 0;
-	enum err e = cms_open(OBJECT_ORDER, der, NULL, t->roots, time_now(t), o, &by, w);
+	enum err e = cms_open(OBJECT_ORDER, der, time_expects(t, NULL), o, &by, w);
 
 	if (!e && strcmp(by.party.id, o->registration))
 		e = fail(w, ERR_DENIED, "the order of %s is signed by %s", o->registration, by.party.id);
@@ -303,9 +298,10 @@ int tre_orders(const struct tre *t)
 
 enum err tre_order(const struct tre *t, int slot, struct order *out)
 {
-	struct why w;
+	/* What is kept was judged when it came; it is only read since, and its signers' certificates may have ended. */
+	const struct expect once = { .roots = t->roots, .time = { 0, 1 } };
 
 	if (slot < 0 || slot >= t->state.pimsis)
 		return ERR_MISSING;
-	return cms_open(OBJECT_ORDER, BYTES(t->state.pimsi[slot].order.p, t->state.pimsi[slot].order.n), NULL, t->roots, once, out, NULL, &w);
+	return cms_open(OBJECT_ORDER, BYTES(t->state.pimsi[slot].order.p, t->state.pimsi[slot].order.n), once, out, NULL, NULL);
 }

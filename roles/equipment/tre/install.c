@@ -32,7 +32,7 @@ static enum err unpack(struct tre *t, struct bytes der, struct profile *p, struc
 	enum err e = key ? package_open(der, key, &content, &n, w) : fail(w, ERR_ORDER, "no answer was given: there is no key for a package");
 
 	if (!e)
-		e = cms_open(OBJECT_PROFILE, BYTES(content, n), t->route->operator, t->roots, time_now(t), p, by, w);
+		e = cms_open(OBJECT_PROFILE, BYTES(content, n), time_expects(t, t->route->operator), p, by, w);
 	OPENSSL_clear_free(content, n);
 	if (!e)
 		e = spki_hash(key, one_time);
@@ -201,11 +201,10 @@ static enum err judge_again(struct tre *t, struct why *w)
 	enum err e = time_judge(t, w);
 
 	for (int i = 0; i < BY_COUNT && !e; i++) {
-		STACK_OF(X509) *chain = sk_X509_new_null();
+		struct expect x = time_expects(t, t->by[i].party.id);
 
-		e = chain && sk_X509_push(chain, t->by[i].issuer) ? cert_verify(t->by[i].cert, chain, t->roots, roles[i], t->by[i].party.id, CERT_SIGN,
-			time_now(t), w) : ERR_NOMEM;
-		sk_X509_free(chain);
+		x.role = roles[i];
+		e = cert_verify_under(t->by[i].cert, t->by[i].issuer, x, w);
 	}
 	return e;
 }
@@ -461,7 +460,7 @@ enum err tre_ack(struct tre *t, struct bytes der, struct why *w)
 	enum err e = i >= 0 && t->state.usim[i].receipt.n && a ? OK : fail(w, ERR_ORDER, "no receipt was given");
 
 	if (!e)
-		e = cms_open(OBJECT_ACKNOWLEDGEMENT, der, t->state.usim[i].dlusim, t->roots, time_now(t), a, NULL, w);
+		e = cms_open(OBJECT_ACKNOWLEDGEMENT, der, time_expects(t, t->state.usim[i].dlusim), a, NULL, w);
 	if (!e)
 		e = cms_hash(BYTES(t->state.usim[i].receipt.p, t->state.usim[i].receipt.n), hash);
 	if (!e && (strcmp(a->equipment, t->state.equipment) || strcmp(a->dlusim, t->state.usim[i].dlusim) || !bytes_same(a->receipt, hash, 32)))

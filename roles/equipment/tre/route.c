@@ -26,7 +26,7 @@ static enum err fields_check(struct tre *t, const struct order *o, const struct 
 
 enum err route_read(struct tre *t, struct bytes der, const struct order *o, struct discover_answer *a, struct cms_signed *by, struct why *w)
 {
-	enum err e = cms_open(OBJECT_DISCOVER, der, o->registration, t->roots, time_now(t), a, by, w);
+	enum err e = cms_open(OBJECT_DISCOVER, der, time_expects(t, o->registration), a, by, w);
 
 	return e ? e : fields_check(t, o, a, w);
 }

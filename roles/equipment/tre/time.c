@@ -15,6 +15,11 @@ struct cert_time time_now(const struct tre *t)
 	return (struct cert_time){ t->state.floor, 1 };
 }
 
+struct expect time_expects(const struct tre *t, const char *id)
+{
+	return (struct expect){ .id = id, .use = CERT_SIGN, .roots = t->roots, .time = time_now(t) };
+}
+
 enum err time_use(struct tre *t, int which, int64_t expiry, struct why *w)
 {
 	t->valid[which] = (struct validity){ expiry, clock_mono_ms() };

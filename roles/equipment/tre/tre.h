@@ -102,6 +102,8 @@ enum err state_objects(struct tre *t) MUST_CHECK; /* keys and certificates as li
 
 /* time.c: how validity is judged now; what was used; the answer that gives the time, and all judged again by it. */
 struct cert_time time_now(const struct tre *t);
+/* Who signs with this id (NULL: any) by our roots and now. */
+struct expect time_expects(const struct tre *t, const char *id);
 enum err time_use(struct tre *t, int which, int64_t expiry, struct why *w) MUST_CHECK;
 /* It was used before a power cut, and valid then for all that is known. */
 void time_used_once(struct tre *t, int which);

@@ -57,7 +57,7 @@ enum err tre_answer(struct tre *t, struct bytes challenge, uint8_t **der, size_t
 
 	*der = NULL;
 	if (!e)
-		e = cms_open(OBJECT_CHALLENGE, challenge, t->route->dlusim, t->roots, time_now(t), &c, NULL, w);
+		e = cms_open(OBJECT_CHALLENGE, challenge, time_expects(t, t->route->dlusim), &c, NULL, w);
 	if (e)
 		return e;
 	if (strcmp(c.dlusim, t->route->dlusim) || strcmp(c.equipment, t->state.equipment) || !bytes_same(c.discover, t->route_hash, sizeof(c.discover)))
@@ -86,7 +86,7 @@ enum err tre_answer(struct tre *t, struct bytes challenge, uint8_t **der, size_t
 
 enum err trigger_read(struct tre *t, struct bytes der, struct trigger *g, struct cms_signed *by, struct why *w)
 {
-	enum err e = cms_open(OBJECT_TRIGGER, der, t->route->dlusim, t->roots, time_now(t), g, by, w);
+	enum err e = cms_open(OBJECT_TRIGGER, der, time_expects(t, t->route->dlusim), g, by, w);
 
 	if (!e && (strcmp(g->equipment, t->state.equipment) || strcmp(g->dlusim, t->route->dlusim)
 		|| !bytes_same(g->answer, t->state.answer, sizeof(g->answer))))

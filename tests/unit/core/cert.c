@@ -11,7 +11,7 @@
 static enum err verify(struct pki *p, X509 *c, const char *role, const char *id, enum cert_use use, struct why *w)
 {
 	w->text[0] = 0;
-	return cert_verify(c, p->cas, p->roots, role, id, use, (struct cert_time){ clock_now(), 0 }, w);
+	return cert_verify(c, p->cas, (struct expect){ role, id, use, p->roots, { clock_now(), 0 } }, w);
 }
 
 static const char *const roles[] = { "attestation", "registration", "visited", "hss", "dlusim", "dm", "equipment", "factory", "staff" };
@@ -58,8 +58,8 @@ static void chains(void **state)
 	pki_new(&p);
 	pki_new(&q);
 	c = pki_leaf(&p, "hss", "001-01", CERT_TLS, k);
-	assert_int_equal(cert_verify(c, p.cas, q.roots, "hss", "001-01", CERT_TLS, (struct cert_time){ clock_now(), 0 }, &w), ERR_AUTH);
-	assert_int_equal(cert_verify(c, NULL, p.roots, "hss", "001-01", CERT_TLS, (struct cert_time){ clock_now(), 0 }, &w), ERR_AUTH);
+	assert_int_equal(cert_verify(c, p.cas, (struct expect){ "hss", "001-01", CERT_TLS, q.roots, { clock_now(), 0 } }, &w), ERR_AUTH);
+	assert_int_equal(cert_verify(c, NULL, (struct expect){ "hss", "001-01", CERT_TLS, p.roots, { clock_now(), 0 } }, &w), ERR_AUTH);
 	X509_free(c);
 	c = pki_issue(&n, k, p.root, p.root_key); /* straight from the root */
 	assert_int_equal(verify(&p, c, "hss", "001-01", CERT_TLS, &w), ERR_AUTH);
@@ -115,7 +115,7 @@ static void time_is_judged(void **state)
 	pki_new(&p);
 	c = pki_issue(&n, k, p.tls_ca, p.tls_key);
 	for (size_t i = 0; i < sizeof(when) / sizeof(*when); i++)
-		assert_int_equal(cert_verify(c, p.cas, p.roots, "hss", NULL, CERT_TLS, (struct cert_time){ now + when[i].at, when[i].floor_only }, &w),
+		assert_int_equal(cert_verify(c, p.cas, (struct expect){ "hss", NULL, CERT_TLS, p.roots, { now + when[i].at, when[i].floor_only } }, &w),
 			when[i].err);
 	X509_free(c);
 	EVP_PKEY_free(k);
@@ -360,12 +360,12 @@ static void remembered(void **state)
 		assert_int_equal(verify(&p, c, "hss", "001-02", CERT_SIGN, &w), ERR_DENIED);
 		assert_int_equal(verify(&p, c, "registration", NULL, CERT_SIGN, &w), ERR_DENIED);
 		assert_int_equal(verify(&p, c, NULL, NULL, CERT_TLS, &w), ERR_DENIED);
-		assert_int_equal(cert_verify(c, p.cas, p.roots, NULL, NULL, CERT_SIGN, (struct cert_time){ clock_now() - 3600, 0 }, &w), ERR_EXPIRED);
+		assert_int_equal(cert_verify(c, p.cas, (struct expect){ NULL, NULL, CERT_SIGN, p.roots, { clock_now() - 3600, 0 } }, &w), ERR_EXPIRED);
 		assert_int_equal(verify(&p, bad, "hss", "001-01", CERT_SIGN, &w), ERR_AUTH);
 		/* under a root that this verifier does not hold; with a CA of the same name and another key; without its CA */
-		assert_int_equal(cert_verify(c, p.cas, other.roots, NULL, NULL, CERT_SIGN, (struct cert_time){ clock_now(), 0 }, &w), ERR_AUTH);
-		assert_int_equal(cert_verify(c, other.cas, p.roots, NULL, NULL, CERT_SIGN, (struct cert_time){ clock_now(), 0 }, &w), ERR_AUTH);
-		assert_int_equal(cert_verify(c, NULL, p.roots, NULL, NULL, CERT_SIGN, (struct cert_time){ clock_now(), 0 }, &w), ERR_AUTH);
+		assert_int_equal(cert_verify(c, p.cas, (struct expect){ NULL, NULL, CERT_SIGN, other.roots, { clock_now(), 0 } }, &w), ERR_AUTH);
+		assert_int_equal(cert_verify(c, other.cas, (struct expect){ NULL, NULL, CERT_SIGN, p.roots, { clock_now(), 0 } }, &w), ERR_AUTH);
+		assert_int_equal(cert_verify(c, NULL, (struct expect){ NULL, NULL, CERT_SIGN, p.roots, { clock_now(), 0 } }, &w), ERR_AUTH);
 	}
 	X509_free(c);
 	X509_free(bad);

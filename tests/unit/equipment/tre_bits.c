@@ -25,7 +25,7 @@ static enum err verify(const struct world *w, const struct specimen *s, struct b
 	static uint8_t room[sizeof(struct profile) + sizeof(struct order)];
 
 	assert_true(object_size(s->object) <= sizeof(room));
-	return cms_open(s->object, der, s->id, w->pki.roots, at_now(), room, NULL, NULL);
+	return cms_open(s->object, der, from(s->id, w->pki.roots), room, NULL, NULL);
 }
 
 static void spoil(const struct world *w, const struct specimen *s)

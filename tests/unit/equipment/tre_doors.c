@@ -762,7 +762,7 @@ static void a_receipt_stays_the_same(void **state)
 	assert_int_equal(n, len);
 	assert_memory_equal(der, first, n);
 	OPENSSL_free(der);
-	assert_int_equal(cms_open(OBJECT_RECEIPT, BYTES(first, len), "acme:000017", w.pki.roots, at_now(), &r, NULL, &w.why), OK);
+	assert_int_equal(cms_open(OBJECT_RECEIPT, BYTES(first, len), from("acme:000017", w.pki.roots), &r, NULL, &w.why), OK);
 	assert_string_equal(r.package, "p1");
 	assert_string_equal(r.pimsi, "901700000000017");
 	/* another DLUSIM service's acknowledgement is none */
@@ -958,7 +958,7 @@ static void what_is_not_for_us_is_not_taken(void **state)
 	leaf_free(&of_id);
 	EVP_PKEY_free(ours);
 	make_order(&w, "901700000000018");
-	assert_int_equal(cms_open(OBJECT_ORDER, BYTES(w.order, w.order_n), NULL, w.pki.roots, at_now(), &o, NULL, &w.why), OK);
+	assert_int_equal(cms_open(OBJECT_ORDER, BYTES(w.order, w.order_n), from(NULL, w.pki.roots), &o, NULL, &w.why), OK);
 	o.algorithm = 2;
 	sign(OBJECT_ORDER, &o, &w.registration, w.order, &w.order_n);
 	assert_int_equal(tre_load_order(w.t, BYTES(w.order, w.order_n), got, &w.why), ERR_UNSUPPORTED);

@@ -293,7 +293,7 @@ static inline enum err give_challenge(struct world *w)
 	e = tre_answer(w->t, BYTES(w->challenge, w->challenge_n), &der, &w->answer_n, &w->why);
 	if (!e) {
 		memcpy(w->answer, der, w->answer_n);
-		assert_int_equal(cms_open(OBJECT_ANSWER, BYTES(w->answer, w->answer_n), "acme:000017", w->pki.roots, at_now(), &w->a, NULL, &w->why), OK);
+		assert_int_equal(cms_open(OBJECT_ANSWER, BYTES(w->answer, w->answer_n), from("acme:000017", w->pki.roots), &w->a, NULL, &w->why), OK);
 	}
 	OPENSSL_free(der);
 	return e;

@@ -25,13 +25,13 @@ static void signed_object_round_trip(void **state)
 	receipt_of(&r);
 	assert_int_equal(cms_sign(OBJECT_RECEIPT, &r, &s, &der, &n), OK);
 	assert_int_equal(cms_which(BYTES(der, n)), OBJECT_RECEIPT);
-	assert_int_equal(cms_open(OBJECT_RECEIPT, BYTES(der, n), "acme:000017", p.roots, at_now(), &back, &by, &w), OK);
+	assert_int_equal(cms_open(OBJECT_RECEIPT, BYTES(der, n), from("acme:000017", p.roots), &back, &by, &w), OK);
 	assert_memory_equal(&r, &back, sizeof(r));
 	assert_string_equal(by.party.id, "acme:000017");
 	cms_signed_free(&by);
 	/* another id, another object */
-	assert_int_equal(cms_open(OBJECT_RECEIPT, BYTES(der, n), "acme:000018", p.roots, at_now(), &back, NULL, &w), ERR_DENIED);
-	assert_int_equal(cms_open(OBJECT_ANSWER, BYTES(der, n), NULL, p.roots, at_now(), &(struct answer){ 0 }, NULL, &w), ERR_DENIED);
+	assert_int_equal(cms_open(OBJECT_RECEIPT, BYTES(der, n), from("acme:000018", p.roots), &back, NULL, &w), ERR_DENIED);
+	assert_int_equal(cms_open(OBJECT_ANSWER, BYTES(der, n), from(NULL, p.roots), &(struct answer){ 0 }, NULL, &w), ERR_DENIED);
 	OPENSSL_free(der);
 	leaf_free(&s);
 	pki_free(&p);
@@ -76,7 +76,7 @@ static void only_the_right_role_signs(void **state)
 
 			leaf_new(&p, roles[i], "x", &s);
 			assert_int_equal(cms_sign((enum object)o, obj, &s, &der, &n), OK);
-			e = cms_open((enum object)o, BYTES(der, n), "x", p.roots, at_now(), back, NULL, &w);
+			e = cms_open((enum object)o, BYTES(der, n), from("x", p.roots), back, NULL, &w);
 			assert_int_equal(e, strcmp(roles[i], object_signer((enum object)o)) ? ERR_DENIED : OK);
 			OPENSSL_free(der);
 			leaf_free(&s);
@@ -100,7 +100,7 @@ static void a_ca_gives_only_its_roles(void **state)
 	leaf_new(&p, "equipment", "acme:1", &s);
 	receipt_of(&r);
 	assert_int_equal(cms_sign(OBJECT_RECEIPT, &r, &s, &der, &n), OK);
-	assert_int_equal(cms_open(OBJECT_RECEIPT, BYTES(der, n), NULL, p.roots, at_now(), &back, NULL, &w), ERR_DENIED);
+	assert_int_equal(cms_open(OBJECT_RECEIPT, BYTES(der, n), from(NULL, p.roots), &back, NULL, &w), ERR_DENIED);
 	OPENSSL_free(der);
 	leaf_free(&s);
 	pki_free(&p);

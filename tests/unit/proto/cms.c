@@ -74,7 +74,7 @@ static enum err open_as(enum object o, void *obj)
 {
 	struct why why = { "" };
 
-	return cms_open(o, BYTES(w.der, w.n), "acme:000017", w.pki.roots, at_now(), obj, NULL, &why);
+	return cms_open(o, BYTES(w.der, w.n), from("acme:000017", w.pki.roots), obj, NULL, &why);
 }
 
 static void openssl_signs_what_we_read(void **state)
@@ -87,7 +87,7 @@ static void openssl_signs_what_we_read(void **state)
 	(void)state;
 	make(SIGN RECEIPT BY);
 	assert_int_equal(cms_which(BYTES(w.der, w.n)), OBJECT_RECEIPT);
-	assert_int_equal(cms_open(OBJECT_RECEIPT, BYTES(w.der, w.n), "acme:000017", w.pki.roots, at_now(), &r, &by, &why), OK);
+	assert_int_equal(cms_open(OBJECT_RECEIPT, BYTES(w.der, w.n), from("acme:000017", w.pki.roots), &r, &by, &why), OK);
 	assert_string_equal(r.equipment, "acme:000017");
 	assert_string_equal(r.operator, "001-01");
 	assert_int_equal(r.counter, 128);
