@@ -87,11 +87,16 @@ END {
 	# registration; the equipment's certificate by each of the three. Sealed: a key made and one agreement.
 	peer = (5 + signed + 4) * sign + (4 + 5 + 1 + 3) * verify + 2 * ecdh + 4 * 2 * x25519
 	if (json) {
-		printf "{\"devices\":%d,\"rounds\":%d,\"us_per_provisioning\":%.0f,\"us_of_equipment\":%.0f,\"journeys_per_second\":%.2f,\"peer_us\":%.0f,\"roles\":{", N, R, ours, equipment, wall, peer
+		printf "{\"devices\":%d,\"rounds\":%d,\"us_per_provisioning\":%.0f,\"us_of_equipment\":%.0f,", N, R, ours, equipment
+		printf "\"journeys_per_second\":%.2f,\"peer_us\":%.0f,\"roles\":{", wall, peer
 		sep = ""; for (name in names) { printf "%s\"%s\":%.0f", sep, name, role_median(name); sep = "," }
 		printf "},\"legs\":{"; sep = ""; for (leg in legs) { printf "%s\"%s\":%.0f", sep, leg, leg_median(leg); sep = "," }
 		printf "},\"link\":{"; sep = ""
-		for (leg in legs_link) { printf "%s\"%s\":{\"sent\":%.0f,\"received\":%.0f,\"turns\":%.1f}", sep, leg, link[leg, "sent"] / N / R, link[leg, "received"] / N / R, link[leg, "turns"] / N / R; sep = "," }
+		for (leg in legs_link) {
+			printf "%s\"%s\":{\"sent\":%.0f,\"received\":%.0f,\"turns\":%.1f}", sep, leg,
+				link[leg, "sent"] / N / R, link[leg, "received"] / N / R, link[leg, "turns"] / N / R
+			sep = ","
+		}
 		printf "}}\n"
 	} else {
 		printf "%d equipments at the same time, %d rounds; medians\n\nserver CPU per provisioning, by role (/proc)\n", N, R
@@ -111,7 +116,8 @@ END {
 		}
 		printf "  %-12s %38.0f %9.0f %6.1f\n", "all", s / N / R, v / N / R, t / N / R
 		printf "\n%.1f journeys a second of wall time, equipments on the same machine\n", wall
-		printf "peer: %.0f us of public-key operations (sign %.1f, verify %.1f, ECDH %.1f, X25519 %.1f us; %.0f OCSP answers)\n", peer, sign, verify, ecdh, x25519, signed
+		printf "peer: %.0f us of public-key operations (sign %.1f, verify %.1f, ECDH %.1f, X25519 %.1f us; %.0f OCSP answers)\n",
+			peer, sign, verify, ecdh, x25519, signed
 	}
 	if (!agree()) exit 1
 	printf "journey ratio=%.3f\n", peer / ours

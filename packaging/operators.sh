@@ -31,6 +31,9 @@ up() { # waits until all roles of a `usher run` are up
 		sleep 0.05
 	done
 }
+server() { # the first letters of a program's name, pid of its `usher run`: its own pid
+	cat /proc/[0-9]*/stat 2>/dev/null | awk -v name="($1" -v run="$2" 'index($0, name) { pid = $1; sub(/.*\) /, ""); if ($2 == run) print pid }'
+}
 enrol() { # role, folder, id, further options: a one-time invite, then keys are made and certificates fetched
 	role=$1 folder=$2 id=$3; shift 3
 	"$usher" --as alice ca invite "$role" "$id" >"$folder.invite"

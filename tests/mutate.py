@@ -100,7 +100,8 @@ def main(words):
             killed += bool(dead)
             if bad:
                 broken.append(f"{e['file']}: {e['words']}: {bad[-600:]}")
-            print(f"{'killed' if dead else 'ALIVE ' if not bad else 'BROKEN'} {time.time() - start:5.1f} s  {e['file']}: {e['words']}  ({e['test']}{': ' + dead if dead else ''})", flush=True)
+            end, by = "killed" if dead else "BROKEN" if bad else "ALIVE ", f": {dead}" if dead else ""
+            print(f"{end} {time.time() - start:5.1f} s  {e['file']}: {e['words']}  ({e['test']}{by})", flush=True)
     finally:
         shutil.rmtree(tree.dir, ignore_errors=True)
     for b in broken:

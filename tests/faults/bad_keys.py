@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """I2 I3: a wrong K is a MAC failure that keeps the equipment out and says so; a sequence number gone back is resynchronised."""
-import os, sqlite3, subprocess, sys
+import os, sqlite3, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 
 def change(w, sql):
@@ -30,7 +30,7 @@ with World() as w:
     # another PIMSI's key: neither side accepts the other, and the equipment says why it has no network
     change(w, "UPDATE pimsi SET k = (SELECT k FROM pimsi WHERE pimsi = '901700000000002') WHERE pimsi = '901700000000001'")
     w.restart_registration()
-    p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
+    p = w.power_on("--fleet", "fleet")
     try:
         w.wait("MAC failure", lambda: told("acme:000001", "network 001-01 does not prove that it knows our key"), 20)
         w.wait("no network", lambda: told("acme:000001", "has no network: 001-01: does not accept our answer"), 20)

@@ -2,7 +2,7 @@
 """R12 R13 P2: whatever is not the attestation provider's own fresh answer is no verdict: DLUSIM service and tre wait for one. And evidence has its time."""
 import base64, hashlib, http.client, http.server, json, os, ssl, subprocess, sys, threading
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 UNAUTHORIZED = bytes((0x30, 3, 10, 1, 6))
 
@@ -51,7 +51,8 @@ def ocsp_request(w, certificate, issuer, nonce):
     for name, der in (("leaf.der", certificate), ("issuer.der", issuer)):
         open(w.path(name), "wb").write(der)
         subprocess.run(["openssl", "x509", "-inform", "DER", "-in", name, "-out", name + ".pem"], cwd=w.dir, check=True)
-    subprocess.run(["openssl", "ocsp", "-sha256", "-no_nonce", "-issuer", "issuer.der.pem", "-cert", "leaf.der.pem", "-reqout", "req.der"], cwd=w.dir, check=True)
+    subprocess.run(["openssl", "ocsp", "-sha256", "-no_nonce", "-issuer", "issuer.der.pem", "-cert", "leaf.der.pem", "-reqout", "req.der"], cwd=w.dir,
+                   check=True)
     req = open(w.path("req.der"), "rb").read()
     assert req[0] == 0x30 and req[2] == 0x30 and req[1] < 128
     extension = tlv(0x30, bytes.fromhex("06092b0601050507300102") + tlv(4, tlv(4, nonce)))
@@ -69,8 +70,7 @@ with World() as w:
     Between.responder = address(w, "pki", "ocsp")
     assert w.claim().count("subscribed") == 1
     w.frequencies("vis9", "vis1")
-    p = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", "--until=operate", "fleet"], cwd=w.dir, env=w.env,
-                         stderr=subprocess.DEVNULL)
+    p = w.power_on("--fleet", "--until=operate", "fleet")
     try:
         w.wait("operative all the same", lambda: any("is operative" in e["text"] for e in w.journey("acme:000001")), 90)
         assert p.wait(20) == 0
@@ -87,7 +87,8 @@ with World() as w:
     assert w.sql("hss", "hss", "SELECT COUNT(*), MAX(counter) FROM sealed") == [(1, 1)]
 
     # the evidence, given again by its DLUSIM service with a new OCSP answer about it: the same package while it is young, nothing later
-    discover, challenge, answer = w.sql("dlusim", "dlusim", "SELECT c.evidence, c.der, v.answer FROM verification v JOIN challenge c ON c.discover = v.discover")[0]
+    discover, challenge, answer = w.sql("dlusim", "dlusim",
+                                        "SELECT c.evidence, c.der, v.answer FROM verification v JOIN challenge c ON c.discover = v.discover")[0]
     leaf = w.sql("pki", "attestation", "SELECT der FROM certificate WHERE role = 'equipment' AND use = 'sign'")[0][0]
     issuer = ssl.PEM_cert_to_DER_cert(open(w.path("pki/ca/devices.pem")).read())
 

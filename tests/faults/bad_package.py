@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """P3 R13 I7: a package with a flipped bit is refused and a new one asked for; a revoked operator's package is destroyed."""
-import os, signal, sqlite3, subprocess, sys
+import os, signal, sqlite3, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 with World() as w:
     w.world(devices=2)
     assert w.claim().count("subscribed") == 2
     told = lambda eq, text: any(text in e["text"] for e in w.journey(eq))
-    run = lambda how, eq: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), *how.split(), "fleet/" + eq.replace(":", "_")], cwd=w.dir,
-                                           env=w.env, stderr=subprocess.DEVNULL)
+    run = lambda how, eq: w.power_on(*how.split(), "fleet/" + eq.replace(":", "_"))
     for n in (1, 2):  # paths in equipment.yaml count from its folder
         open(w.path(f"fleet/acme_00000{n}/equipment.yaml"), "w").write("frequencies: [127.0.0.1:@../../vis1/run/ports#cell]\n")
     # 1: one bit of the package is flipped where it is carried

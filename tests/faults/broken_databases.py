@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """P1 P5 P6: every invariant of `usher audit` is broken once, in databases of a world at rest, and named."""
-import os, shutil, sqlite3, subprocess, sys
+import os, sqlite3, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 REG, HSS, DLUSIM, DM = "reg/registration.db", "hss/hss.db", "dlusim/dlusim.db", "dm/dm.db"
 P1, P2, I1, I2 = ("901700000000001", "901700000000002", "262420000000001", "262420000000002")
@@ -39,12 +39,14 @@ BROKEN = [
     (HSS, f"UPDATE imsi SET imsi = '{P1}' WHERE imsi = '262420000000050'", "a number is a PIMSI or an IMSI, never both", P1),
     (DLUSIM, "UPDATE verification SET ocsp = x''", "what is sealed has its OCSP answer", ""),
     (DLUSIM, "UPDATE receipt SET ack = x''", "an acknowledged receipt has its acknowledgement", ""),
-    (DLUSIM, "DELETE FROM receipt WHERE equipment = 'acme:000001'", "a receipt that the HSS took came through the DLUSIM service of its package", "acme:000001"),
+    (DLUSIM, "DELETE FROM receipt WHERE equipment = 'acme:000001'", "a receipt that the HSS took came through the DLUSIM service of its package",
+     "acme:000001"),
     (REG, "UPDATE route SET serial = 0 WHERE equipment = 'acme:000001'", "a subscribed equipment is routed where its subscription says", "acme:000001"),
     (REG, "DELETE FROM receipt WHERE equipment = 'acme:000001'", "an acknowledged receipt is known to the registration operator", "acme:000001"),
     (REG, "DELETE FROM receipt WHERE equipment = 'acme:000001'", "a receipt that the HSS took, the registration operator took", "acme:000001"),
     (HSS, "DELETE FROM receipt WHERE equipment = 'acme:000001'", "a receipt that the registration operator took, the HSS took", "acme:000001"),
-] + [(d, "UPDATE audit SET text = text || '!' WHERE seq = 2", "every audit entry follows from the one before it", "audit entry 2 was changed") for d in (REG, HSS, DLUSIM)]
+] + [(d, "UPDATE audit SET text = text || '!' WHERE seq = 2", "every audit entry follows from the one before it", "audit entry 2 was changed")
+     for d in (REG, HSS, DLUSIM)]
 
 with World() as w:
     w.world(devices=2)

@@ -90,7 +90,8 @@ def no_core(w):
         for root, dirs, files in os.walk(w.dir):
             for name in [root, *(os.path.join(root, f) for f in files)]:
                 os.chown(name, NOBODY, NOBODY)
-    run = subprocess.Popen([w.path("bin", "usher"), "run", *w.dirs], cwd=w.dir, env=w.env, user=user, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    run = subprocess.Popen([w.path("bin", "usher"), "run", *w.dirs], cwd=w.dir, env=w.env, user=user, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           text=True)
     plain = subprocess.Popen(["sleep", "60"], user=user)
     try:
         for _ in w.dirs:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """R15 I2: the network detaches an equipment while its request is under way: the answer that comes afterwards begins no second life, and
 once it is taken again it goes on with the first."""
-import os, signal, subprocess, sys
+import os, signal, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 with World() as w:
     w.world(devices=1)
@@ -16,7 +16,7 @@ with World() as w:
     dlusim = w.pids("dlusim")[0]
     os.kill(dlusim, signal.SIGSTOP)  # the challenge is asked for, and does not come
     try:
-        p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "--until=operate", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
+        p = w.power_on("--fleet", "--until=operate", "fleet")
         w.wait("it asks for a challenge", lambda: at("is to go to DLUSIM service"), 30)
         w.usher("pimsi", "block", pimsi)
         w.wait("it is detached", lambda: at("was detached"), 20)

@@ -27,7 +27,8 @@ with World() as w:
         assert post(a.address, bad, c.headers(bad))[0] == 400, bad
     assert post(a.address, body + b" " * 66000, c.headers(body))[0] in (413, 0)
     # --- nobody, and somebody else ---
-    assert post(a.address, c.build(first(), msg=1).replace(b"<LocName>", b"<LocNone>").replace(b"</LocName>", b"</LocNone>"), {"Content-Type": syncml.TYPE})[0] == 401
+    assert post(a.address, c.build(first(), msg=1).replace(b"<LocName>", b"<LocNone>").replace(b"</LocName>", b"</LocNone>"),
+                {"Content-Type": syncml.TYPE})[0] == 401
     for user, why in (("nobody.example/" + a.job, b"nobody.example is not known here"), ("dlusim.home.example/0000", b"there is no job 0000")):
         code, _, said = post(a.address, body, {"Content-Type": syncml.TYPE,
                                                "x-syncml-hmac": f'username="{user}", mac={syncml.mac(user, b"x", b"y", body)}'})
@@ -67,7 +68,8 @@ with World() as w:
     c.server, octets = next_nonce, c.build(
         status(1, 1, 0, "SyncHdr", 200, next_nonce) + status(2, 1, 9, "Exec", 405) + devinfo(3, "x", "./SCM/x") + "<Put><CmdID>4</CmdID></Put>"
         "<Copy><CmdID>5</CmdID><Item><Source><LocURI>./a</LocURI></Source></Item></Copy><Add><CmdID>6</CmdID><Item/></Add><Get><CmdID>7</CmdID><Item/></Get>"
-        "<Exec><CmdID>8</CmdID><Item/></Exec><Delete><CmdID>9</CmdID><Item/></Delete>" + alert(10, 1100) + alert(11, 1224) + "<Replace><CmdID>12</CmdID></Replace>"
+        "<Exec><CmdID>8</CmdID><Item/></Exec><Delete><CmdID>9</CmdID><Item/></Delete>" + alert(10, 1100) + alert(11, 1224)
+        + "<Replace><CmdID>12</CmdID></Replace>"
         "<Atomic><CmdID>13</CmdID><Add><CmdID>14</CmdID><Item/></Add></Atomic>" + alert(15, 9999) +
         "<Results><CmdID>16</CmdID><MsgRef>1</MsgRef><CmdRef>1</CmdRef><Item/></Results>")
     r = c.send(octets)
@@ -78,9 +80,11 @@ with World() as w:
     # --- results that are no results of ours change nothing ---
     c.session = "77"
     c.msg = 0
-    r = c.say(alert(1, 1201) + result(2, package, "InstallInactive", 1200, a.job, type="org.example:x") + result(3, package, "InstallInactive", 1200, a.job, type="")
+    r = c.say(alert(1, 1201) + result(2, package, "InstallInactive", 1200, a.job, type="org.example:x")
+              + result(3, package, "InstallInactive", 1200, a.job, type="")
               + result(4, package, "InstallInactive", 1200, a.job, format="") + result(5, package, "InstallInactive", 1200, a.job, data="good")
-              + result(6, package, "InstallInactive", 1200, "ffff") + result(7, package, "InstallInactive", 1200, "") + result(8, "other", "InstallInactive", 1200, a.job)
+              + result(6, package, "InstallInactive", 1200, "ffff") + result(7, package, "InstallInactive", 1200, "")
+              + result(8, "other", "InstallInactive", 1200, a.job)
               + result(9, package, "Remove", 1200, a.job))
     assert [r.code(n) for n in range(2, 10)] == ["415", "412", "412", "412", "412", "412", "412", "412"], r.statuses
     assert job("state") == "delivered" and r.execs[0].endswith("/InstallInactive"), "a new session: delivered again"
@@ -121,7 +125,8 @@ with World() as w:
     r = c.send(octets, sent)
     assert r.code(2) == "200" and r.final and not r.execs and not r.alerts and job("state") == "active", r.octets
     w.wait("the account dies", lambda: job("client_hash") == "", 20)
-    assert w.sql("dlusim", "dlusim", f"SELECT COUNT(*) FROM verification WHERE job = '{a.job}' OR (equipment = '{a.equipment}' AND LENGTH(trigger_der) > 0)") == [(0,)]
+    assert w.sql("dlusim", "dlusim", f"SELECT COUNT(*) FROM verification WHERE job = '{a.job}'"
+                 f" OR (equipment = '{a.equipment}' AND LENGTH(trigger_der) > 0)") == [(0,)]
     assert c.send(octets, sent).octets == r.octets
     body = c.build(first(), session="106", msg=1)
     code, _, said = post(a.address, body, c.headers(body))

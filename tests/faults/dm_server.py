@@ -2,9 +2,9 @@
 """R10 I6 I7: what OMA DM servers do to the equipment: lost answers, wrong secrets, stale nonces, half packages, unknown commands, other
 packages, an end in the middle. The server is written here, from the specification, and shares nothing with ours; it has the DM
 service's certificate and knows the job as the DLUSIM service knows it."""
-import os, queue, signal, socket, ssl, subprocess, sys, threading
+import os, queue, signal, socket, ssl, sys, threading
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 import syncml
 from syncml import Account, Read, alert, mac, message, status
 
@@ -106,7 +106,7 @@ with World() as w:
     assert w.claim().count("subscribed") == 1
     w.frequencies("vis1")
     told = lambda text: any(text in e["text"] for e in w.journey(eq))
-    fleet = lambda how: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), *how.split(), "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
+    fleet = lambda how: w.power_on(*how.split(), "fleet")
     p = fleet("--fleet")
     try:
         w.wait("the trigger", lambda: told("its package waits at DM service"), 40)
@@ -134,11 +134,12 @@ with World() as w:
                      + command("Copy", 5, item("./a")) + command("Put", 6) + command("Add", 7, item("./DevInfo/x", "y"))
                      + command("Add", 8, item(delivered + "p") + item(delivered + "q")) + command("Add", 9, item(delivered + "p/Data", "QUJD", more=True))
                      + command("Exec", 10, item(delivered + "p/Operations/Remove")) + command("Exec", 11, item(delivered + "p/Operations/InstallInactive"), "c")
-                     + command("Exec", 12, item("./SCM/Inventory/Deployed/p/Operations/Activate")) + command("Atomic", 13, command("Add", 14, item(delivered + "p")))
+                     + command("Exec", 12, item("./SCM/Inventory/Deployed/p/Operations/Activate"))
+                     + command("Atomic", 13, command("Add", 14, item(delivered + "p")))
                      + alert(15, 1100) + alert(16, 1222) + command("Sequence", 17, command("Add", 18, item(delivered + "p/../../x"))) + command("Exec", 19))
         r = server.take()
-        want = {2: "405", 3: "405", 4: "405", 5: "406", 6: "406", 7: "405", 8: "406", 9: "406", 10: "405", 11: "404", 12: "404", 13: "406", 14: "215", 15: "406",
-                16: "200", 17: "200", 18: "405", 19: "405"}
+        want = {2: "405", 3: "405", 4: "405", 5: "406", 6: "406", 7: "405", 8: "406", 9: "406", 10: "405", 11: "404", 12: "404", 13: "406", 14: "215",
+                15: "406", 16: "200", 17: "200", 18: "405", 19: "405"}
         assert {n: r.code(n) for n in want} == want and len(r.statuses) == 1 + len(want) and r.header == "200" and len(r.nonce) == 16, r.statuses
         assert not r.alerts and r.final
         # its answer is lost: the very message again, in the same session
@@ -163,7 +164,8 @@ with World() as w:
         told_1226 = r.root.find("SyncBody/Alert")
         assert told_1226.findtext("Correlator") == "corr-7" and told_1226.findtext("Item/Source/LocURI") == delivered + package + "/Operations/InstallInactive"
         assert "<ResultCode>1200</ResultCode>" in told_1226.findtext("Item/Data")
-        server.reply(r, status(2, r.msg, told_1226.findtext("CmdID"), "Alert", 200) + command("Exec", 3, item("./SCM/Inventory/Deployed/other/Operations/Activate")))
+        server.reply(r, status(2, r.msg, told_1226.findtext("CmdID"), "Alert", 200)
+                     + command("Exec", 3, item("./SCM/Inventory/Deployed/other/Operations/Activate")))
         r = server.take()
         assert r.code(3) == "404" and not told("is asked to activate")
         server.reply(r, command("Exec", 2, item(f"./SCM/Inventory/Deployed/{package}/Operations/Activate")))

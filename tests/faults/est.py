@@ -24,7 +24,8 @@ def enroll(w, me, der):
     open(w.path("req.b64"), "wb").write(base64.b64encode(der))
     who = ["--cert", f"{me}/tls.pem", "--key", f"{me}/tls.key"] if me else []
     return subprocess.run(["curl", "-sk", "--noproxy", "*", *who, "-H", "Content-Type: application/pkcs10", "--data-binary", "@req.b64", "-w", "%{http_code}",
-                           f"https://127.0.0.1:{w.port('pki', 'peers')}/.well-known/est/simpleenroll"], cwd=w.dir, capture_output=True, text=True, timeout=20).stdout
+                           f"https://127.0.0.1:{w.port('pki', 'peers')}/.well-known/est/simpleenroll"], cwd=w.dir, capture_output=True, text=True,
+                          timeout=20).stdout
 
 
 with World() as w:

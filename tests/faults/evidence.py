@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """P2 P3: the HSS believes no DLUSIM. With its certificate, evidence that is mixed, another's, or of a revoked equipment releases nothing."""
-import base64, http.client, os, signal, subprocess, sys
+import base64, http.client, os, signal, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 
 def port(w, dir, name):
@@ -20,7 +20,7 @@ with World() as w:
     w.usher("ca", "revoke", "equipment", "acme:000003", "--use", "sign", "--reason", "keyCompromise")
     pki = w.pids("pki")[0]
     os.kill(pki, signal.SIGSTOP)
-    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
+    fleet = w.power_on("--fleet", "fleet")
     try:
         w.wait("all three have answered", lambda: len(w.sql("dlusim", "dlusim", "SELECT 1 FROM outbox WHERE word = 'ocsp'")) == 3, 40)
         evidence = {}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """R6 R7: floods of challenges for one PIMSI, and of requests by one network, end at a bucket; who waits comes home all the same."""
-import base64, http.client, os, signal, ssl, subprocess, sys
+import base64, http.client, os, signal, ssl, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 PIMSI = "901700000000001"
 
@@ -18,7 +18,8 @@ with World() as w:
     c = http.client.HTTPSConnection(host, int(port), context=tls, timeout=20)
     seen, refused = set(), 0
     while not refused:
-        c.request("GET", "/v1/discover", headers={"Authorization": f'Digest username="{PIMSI}", realm="registration.usher", uri="/v1/discover", nonce="", response=""'})
+        c.request("GET", "/v1/discover",
+                  headers={"Authorization": f'Digest username="{PIMSI}", realm="registration.usher", uri="/v1/discover", nonce="", response=""'})
         a = c.getresponse()
         a.read()
         if a.status == 401:
@@ -46,8 +47,7 @@ with World() as w:
         causes = [dict(elements).get(2) for kind, elements in answers if kind in (0x05, 0x0d)]
         assert len(causes) >= 3 and set(causes) == {b"\x16"}, answers
     told = lambda eq, text: any(text in e["text"] for e in w.journey(eq))
-    fleet = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "--until=operate", "fleet"], cwd=w.dir, env=w.env,
-                             stderr=open(w.path("equipment.log"), "w"))
+    fleet = w.power_on("--fleet", "--until=operate", "fleet", log=open(w.path("equipment.log"), "w"))
     try:
         w.wait("one hears of congestion", lambda: any(told(f"acme:00000{n}", "congestion (cause 22)") for n in (1, 2, 3)), 30)
         assert fleet.wait(120) == 0

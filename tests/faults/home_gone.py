@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """I7 P6: the home network is gone after the slot was committed: the receipt goes out over the PIMSI's bearer and is acknowledged; the
 equipment alternates, and is operative when the home network is back. With and without a power cut in between."""
-import os, signal, subprocess, sys
+import os, signal, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 with World() as w:
     w.world(devices=2)
@@ -18,8 +18,7 @@ with World() as w:
     for eq in eqs:
         with open(w.path("fleet", eq.replace(":", "_"), "equipment.yaml"), "w") as f:
             f.write("frequencies: [127.0.0.1:@../../vis9/run/ports#cell, 127.0.0.1:@../../vis1/run/ports#cell]\n")
-    run = lambda eq: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "fleet/" + eq.replace(":", "_")], cwd=w.dir, env=w.env,
-                                      stderr=subprocess.DEVNULL)
+    run = lambda eq: w.power_on("fleet/" + eq.replace(":", "_"))
     told = lambda eq, text: any(text in e["text"] for e in w.journey(eq))
     # the DLUSIM service is silent from before the installation, so that no receipt is taken while home is there
     dlusim, vis9, pki, dm = (w.pids(d)[0] for d in ("dlusim", "vis9", "pki", "dm"))
@@ -47,7 +46,8 @@ with World() as w:
         assert w.sql("reg", "registration", "SELECT state, COUNT(*) FROM pimsi WHERE state <> 'free' GROUP BY state") == [("used", 2)]
         for eq in eqs:
             assert not told(eq, "is operative")
-            w.wait("it looks for its home again", lambda: [e["text"] for e in w.journey(eq)][-1] != "its receipt is acknowledged, over the PIMSI's network; it goes home", 40)
+            w.wait("it looks for its home again",
+                   lambda: [e["text"] for e in w.journey(eq)][-1] != "its receipt is acknowledged, over the PIMSI's network; it goes home", 40)
         os.kill(vis9, signal.SIGCONT)
         for eq in eqs:
             w.wait("operative when home is back", lambda: told(eq, "is operative: attached as itself through network 001-09"), 90)

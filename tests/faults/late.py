@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """I6 I7 R10 R13: OCSP that is silent during the DM session: message 3 carries Status 202 alone, and a later session (1201) brings the 1226
 and gets Activate. A USIM that no home network takes: five trials, and 1409 over the PIMSI. DM silent at the end: the receipt does not wait."""
-import os, signal, subprocess, sys
+import os, signal, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 with World() as w:
     w.world(devices=2)
@@ -16,8 +16,7 @@ with World() as w:
     def run(eq, *cells):
         with open(w.path("fleet", eq.replace(":", "_"), "equipment.yaml"), "w") as f:
             f.write("ocsp_wait: 1s\nfrequencies: [" + ", ".join(f"127.0.0.1:@../../{d}/run/ports#cell" for d in cells) + "]\n")
-        return subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "fleet/" + eq.replace(":", "_")], cwd=w.dir, env=w.env,
-                                stderr=subprocess.DEVNULL)
+        return w.power_on("fleet/" + eq.replace(":", "_"))
 
     # 1: the attestation provider stops when the package is sealed, and goes on when the session is over
     eq = "acme:000001"

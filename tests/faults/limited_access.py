@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """R15: with an equipment's own token and a raw CONNECT, limited access opens what provisioning needs, while it lasts, and nothing else."""
-import os, signal, subprocess, sys
+import os, signal, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 from air import Air, connect
 
 PIMSI, OUTSIDE = "901700000000001", "192.0.2.1:443"
@@ -44,8 +44,7 @@ with World() as w:
     air = Air(int(address("vis1", "cell").split(":")[-1]), before_token=lambda: os.kill(eq.pid, signal.SIGSTOP))
     for n in (1, 2):
         open(w.path(f"fleet/acme_00000{n}/equipment.yaml"), "w").write(f"frequencies: [127.0.0.1:{air.port}]\n")
-    start = lambda n: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), f"fleet/acme_00000{n}"], cwd=w.dir, env=w.env,
-                                       stderr=subprocess.DEVNULL)
+    start = lambda n: w.power_on(f"fleet/acme_00000{n}")
     refusals = lambda: w.story("registration", "", "pimsi", PIMSI)
     eq = start(1)
     w.wait("its token is heard", lambda: air.tokens)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """R16 I7: the acknowledgement is lost after all sides have committed: the same receipt comes again, and gets the same acknowledgement."""
-import http.client, os, ssl, subprocess, sys
+import http.client, os, ssl, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 with World() as w:
     w.env["USHER_FAULTS"] = w.path()
@@ -15,7 +15,7 @@ with World() as w:
     for n in range(1, 5):
         name, folder = f"acme:00000{n}", f"fleet/acme_00000{n}"
         open(w.path(folder, "equipment.yaml"), "w").write("frequencies: [127.0.0.1:@../../vis1/run/ports#cell]\n")
-        eq = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--until=operate", folder], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
+        eq = w.power_on("--until=operate", folder)
         try:
             w.wait("it died there, or its equipment is home", lambda: not w.armed("dlusim") or eq.poll() is not None, 40)
             if w.armed("dlusim"):

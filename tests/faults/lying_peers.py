@@ -38,7 +38,8 @@ def serve(w, folder):
 
 def lies_of(good, changes):
     """A good answer with one field changed each, and what is no object at all."""
-    return [(name, dict(good, **{name: value})) for name, value in changes] + [(next(iter(good)), x) for x in (b"", b"[" * 100000, [], "text", None, {"x": "y"})]
+    return [(name, dict(good, **{name: value})) for name, value in changes] + [
+        (next(iter(good)), x) for x in (b"", b"[" * 100000, [], "text", None, {"x": "y"})]
 
 
 with World() as w:
@@ -59,14 +60,15 @@ with World() as w:
     good = dict(user="", job="", equipment="acme:000001", client_hash="x" * 24, server_hash="y" * 24, client_nonce=b64(bytes(16)), server_nonce=b64(bytes(16)),
                 package=b64(bytes(3000)), package_id="1122", expires_at=2000000000)
     changes = [("user", 7), ("user", "dlusim.home.example/other"), ("job", None), ("equipment", "e" * 5000), ("client_hash", ["x"]), ("server_hash", "y" * 500),
-               ("client_nonce", b64(bytes(100))), ("server_nonce", "no base64!"), ("package", b64(bytes(60000))), ("package_id", {}), ("expires_at", "2000000000"),
-               ("expires_at", 10 ** 15), ("expires_at", 2 ** 63 - 1), ("expires_at", -1), ("expires_at", 1e9)]
+               ("client_nonce", b64(bytes(100))), ("server_nonce", "no base64!"), ("package", b64(bytes(60000))), ("package_id", {}),
+               ("expires_at", "2000000000"), ("expires_at", 10 ** 15), ("expires_at", 2 ** 63 - 1), ("expires_at", -1), ("expires_at", 1e9)]
 
     def first(n, lie):
         """A first message of job n, whose account this is: status and what is said."""
         user = f"dlusim.home.example/{n:016}"
         mine = {"user": user, "job": f"{n:016}"}
-        Liar.lies["/v1/provision"] = lambda body: dict(lie, **{k: v for k, v in mine.items() if lie.get(k) == ""}) if isinstance(lie, dict) and "user" in lie else lie
+        whole = isinstance(lie, dict) and "user" in lie
+        Liar.lies["/v1/provision"] = lambda body: dict(lie, **{k: v for k, v in mine.items() if lie.get(k) == ""}) if whole else lie
         code, _, said = post(address, message("1", 1, "dm.example", "urn:usher:equipment:acme:000001", user, alert(1, 1201)), {"Content-Type": TYPE})
         return code, said.decode()
 

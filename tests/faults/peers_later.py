@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """I5 I5' R4: the DLUSIM service does not know its attestation provider, or its DM service, when an equipment proves itself: it waits, says who has to
 do what, and goes on by itself when an operator has added the peer."""
-import glob, os, signal, subprocess, sys
+import glob, os, signal, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 with World() as w:
     w.world(devices=1)
@@ -21,10 +21,10 @@ with World() as w:
 
     os.rename(dm, dm + ".away")
     move(pki, pki + ".away")
-    p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "--until=operate", "fleet"], cwd=w.dir, env=w.env,
-                         stderr=subprocess.DEVNULL)
+    p = w.power_on("--fleet", "--until=operate", "fleet")
     try:
-        w.wait("no OCSP address: said", lambda: told("(503): dlusim dlusim.home.example knows no OCSP address of attestation pki.example or factory acme; `usher peer add` names it"), 40)
+        says = "(503): dlusim dlusim.home.example knows no OCSP address of attestation pki.example or factory acme; `usher peer add` names it"
+        w.wait("no OCSP address: said", lambda: told(says), 40)
         move(pki + ".away", pki)
         says = "waits: DM service dm.example is not known here; it is an operator's turn: `usher peer add`"
         w.wait("no DM service: in the story", lambda: says in w.story("dlusim", "", "equipment", "acme:000001"), 60)

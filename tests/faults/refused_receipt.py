@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """I7 R16: a registration operator that refuses a receipt, because it does not know the DLUSIM service for a while, is told again when the
 equipment repeats it: the refusal of a minute does not leave an equipment without its acknowledgement for ever."""
-import os, signal, subprocess, sys
+import os, signal, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 with World() as w:
     w.world(devices=1)
@@ -19,8 +19,7 @@ with World() as w:
 
     os.rename(peer, peer + ".away")
     reload()
-    eq = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "--until=operate", "fleet"], cwd=w.dir, env=w.env,
-                          stderr=subprocess.DEVNULL)
+    eq = w.power_on("--fleet", "--until=operate", "fleet")
     told = lambda text: any(text in e["text"] for e in w.journey("acme:000001"))
     try:
         w.wait("it is refused", lambda: told("registration 901-70 refuses: "), 40)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """R4 R10 R16: nothing is kept for ever (doc/retention.md), and what goes changes no answer: an answer that is over stays over, the last receipt
 has its very acknowledgement a year later, a replaced claim and a refused order go, the present subscription stays."""
-import http.client, os, sqlite3, ssl, sys
+import http.client, os, ssl, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
 from usher import World
-from syncml import TYPE, alert, devinfo, message, post
+from syncml import TYPE, alert, message, post
 
 DAY = 86400
 with World() as w:
@@ -31,7 +31,8 @@ with World() as w:
     # who is no owner of theirs orders them with the highest serials, and is refused: nothing is taken from anybody
     open(w.path("mallory"), "w").write(w.usher("people", "add", "dlusim.home.example", "mallory"))
     lines = open(w.path("fleet/labels.csv")).read().split()
-    open(w.path("theirs.csv"), "w").write("\n".join([lines[0]] + [f"acme:00000{n},901-70,{lines[n % 3 + 1].split(',')[2]},{10 ** 18}" for n in (1, 2, 3)]) + "\n")
+    open(w.path("theirs.csv"), "w").write("\n".join([lines[0]] + [f"acme:00000{n},901-70,{lines[n % 3 + 1].split(',')[2]},{10 ** 18}" for n in (1, 2, 3)])
+                                          + "\n")
     assert "3 refused" in w.usher("owner", "claim", "theirs.csv", "--dlusim", "dlusim.home.example=127.0.0.1:@dlusim/run/ports#owner", "--roots",
                                 "pki/roots.pem", "--token-file", "mallory", code=1)
     # two come home; the third proves itself, and nothing more is heard of it
@@ -64,7 +65,8 @@ with World() as w:
     assert count("dlusim", "verification") == 3
 
     days(31) # the packages have expired
-    w.wait("what was proved is gone, but for what no receipt came of", lambda: w.sql("dlusim", "dlusim", "SELECT equipment, job, LENGTH(package) FROM verification") == [
+    w.wait("what was proved is gone, but for what no receipt came of",
+           lambda: w.sql("dlusim", "dlusim", "SELECT equipment, job, LENGTH(package) FROM verification") == [
         ("acme:000003", "", 0)])
     assert count("dlusim", "errand WHERE kind = 'verify'") == 1
     status, said = say("/v1/verify", answer)

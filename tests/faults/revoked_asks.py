@@ -22,8 +22,10 @@ with World() as w:
         subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "new.key"], cwd=w.dir, check=True, capture_output=True)
         arc = "2.25.226043161425502714859437820940311663248.2.4"
         open(w.path("req.cnf"), "w").write("[req]\nprompt=no\ndistinguished_name=dn\nreq_extensions=x\n[dn]\nCN=262-42\n[x]\n"
-                                           f"subjectAltName=URI:urn:usher:hss:262-42\nextendedKeyUsage={arc},serverAuth,clientAuth\nkeyUsage=critical,digitalSignature\n")
-        der = subprocess.run(["openssl", "req", "-new", "-key", "new.key", "-config", "req.cnf", "-outform", "DER"], cwd=w.dir, check=True, capture_output=True).stdout
+                                           f"subjectAltName=URI:urn:usher:hss:262-42\nextendedKeyUsage={arc},serverAuth,clientAuth\n"
+                                           "keyUsage=critical,digitalSignature\n")
+        der = subprocess.run(["openssl", "req", "-new", "-key", "new.key", "-config", "req.cnf", "-outform", "DER"], cwd=w.dir, check=True,
+                             capture_output=True).stdout
         import base64
         open(w.path("req.b64"), "wb").write(base64.b64encode(der))
         port = [l for l in open(w.path("pki/run/ports")) if "peers" in l][0].strip().rsplit(":", 1)[1]

@@ -2,7 +2,7 @@
 """R13 R16 I7: OCSP that the equipment cannot reach is waited for; a home network that is silent in the trial costs only the trial."""
 import os, signal, subprocess, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD, USHER
+from usher import World, USHER
 
 
 def pki_runs(w):
@@ -20,8 +20,7 @@ def held_at_dm(w, n, then):
     os.kill(dm, signal.SIGSTOP)
     try:
         open(w.path(f"fleet/acme_00000{n}/equipment.yaml"), "w").write("frequencies: [127.0.0.1:@../../vis1/run/ports#cell]\n")
-        p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--until=operate", f"fleet/acme_00000{n}"], cwd=w.dir, env=w.env,
-                             stderr=subprocess.DEVNULL)
+        p = w.power_on("--until=operate", f"fleet/acme_00000{n}")
         w.wait("its package is sealed", lambda: sealed() > before, 40)
         then()
     finally:

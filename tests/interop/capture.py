@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """tshark, which is nobody's of ours, decodes a journey, counted: System Information, GMM and SM in GSMTAP, OCSP; with the test build's key log
 SyncML on the equipment's own link (TLS inside CONNECT), and GSUP taken out of TLS."""
-import os, re, shutil, signal, subprocess, sys, time
+import os, re, shutil, signal, subprocess, sys
 from collections import Counter
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
 from usher import World, dies_with_us
@@ -38,7 +38,8 @@ def radio(pcap, cell):
 
 
 def ocsp(pcap, port):
-    out = rows(pcap, ["ocsp.responseStatus", "ocsp.certStatus", "ocsp.ReOcspNonce", "_ws.malformed"], "-d", f"tcp.port=={port},http", "-Y", f"ocsp && tcp.port=={port}")
+    out = rows(pcap, ["ocsp.responseStatus", "ocsp.certStatus", "ocsp.ReOcspNonce", "_ws.malformed"], "-d", f"tcp.port=={port},http",
+               "-Y", f"ocsp && tcp.port=={port}")
     # one request of the DLUSIM service and one of the equipment (which its gateway dials), each answered: successful, with its nonce
     assert len(out) == 4 and [r[0] for r in out].count("0") == 2 and not any(r[3] for r in out), out
     nonces = Counter(r[2] for r in out)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """I2 I3 R6 R15: Debian's osmo-sgsn in front of usher-visited: our equipment attaches through it, its NAS judged by Osmocom's code; wrong K; AUTS."""
-import os, signal, sqlite3, subprocess, sys
+import os, signal, sqlite3, sys
 from collections import Counter
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
 from usher import World, BUILD
@@ -24,7 +24,7 @@ def change(w, sql):
 
 def run_until(w, what, check, seconds=30):
     log = open(w.path("equipment.log"), "a")
-    p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=log)
+    p = w.power_on("--fleet", "fleet", log=log)
     try:
         w.wait(what, check, seconds)
     finally:

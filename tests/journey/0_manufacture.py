@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """R8 R9 R14 P1: keys made in the equipment, certificates, PIMSI and K sealed to it, binding."""
-import os, sys
+import os, subprocess, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World
+from usher import World, EQUIPMENT
 
 with World() as w:
     w.world(devices=3)
@@ -45,12 +45,10 @@ with World() as w:
     certs = w.json("ca", "list", "equipment", "acme:000001")["certificates"]
     assert sorted(c["use"] for c in certs) == ["deliver", "sign"] and {c["issuer"] for c in certs} == {"devices"}
     # the claim key is not told any more when there is an order
-    import subprocess
-    from usher import BUILD
-    p = subprocess.run([os.path.join(BUILD, "roles/equipment/usher-equipment"), "label", w.path("fleet/acme_000001")], capture_output=True, text=True)
+    p = subprocess.run([EQUIPMENT, "label", w.path("fleet/acme_000001")], capture_output=True, text=True)
     assert p.returncode == 1 and "has an order: its claim key is not told any more" in p.stderr, p
     # an order for another equipment does not load
-    p = subprocess.run([os.path.join(BUILD, "roles/equipment/usher-equipment"), "load-order", w.path("fleet/acme_000009"),
+    p = subprocess.run([EQUIPMENT, "load-order", w.path("fleet/acme_000009"),
                         w.path("fleet/acme_000001/order.der")], capture_output=True, text=True)
     assert p.returncode == 1 and "the order is for acme:000001, this is acme:000009" in p.stderr, p
     assert "issued PIMSI 901700000000001 to acme:000001" in w.story("registration", "901-70", "equipment", "acme:000001")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """R6 R7 R15 R17 I2 I3 I4 P4: PLMN selection, AKA, limited access, discover; networks that refuse; nobody subscribed it."""
-import os, signal, subprocess, sys
+import os, signal, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 with World() as w:
     w.world(devices=3)
@@ -12,7 +12,7 @@ with World() as w:
     # one network is not on the allowed list, one has no agreement for the PIMSI, the third takes it
     w.frequencies("vis9", "vis2", "vis1")
     log = open(w.path("equipment.log"), "w")
-    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=log)
+    fleet = w.power_on("--fleet", "fleet", log=log)
     try:
         def told(eq, text):
             return any(text in e["text"] for e in w.journey(eq))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """I4 R7: discover tells nobody anything who does not answer the PIMSI's own challenge, with AKA."""
-import base64, http.client, json, os, re, ssl, sys
+import base64, http.client, os, re, ssl, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
 from usher import World
 
@@ -12,7 +12,8 @@ def ask(w, **fields):
     address = dict(line.split() for line in open(w.path("reg/run/ports")))["discover"]
     c = http.client.HTTPSConnection("127.0.0.1", int(address.rsplit(":", 1)[1]), context=context, timeout=20)
     bare = ("nc", "qop")
-    c.request("GET", "/v1/discover", headers={"Authorization": "Digest " + ", ".join(f"{k}={v}" if k in bare else f'{k}="{v}"' for k, v in fields.items())} if fields else {})
+    line = "Digest " + ", ".join(f"{k}={v}" if k in bare else f'{k}="{v}"' for k, v in fields.items())
+    c.request("GET", "/v1/discover", headers={"Authorization": line} if fields else {})
     r = c.getresponse()
     return r.status, r.getheader("WWW-Authenticate") or "", r.read().decode()
 

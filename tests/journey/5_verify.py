@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """R4 R12 R16 I5 P1 P2 P3 P5: challenge, answer, OCSP with hard fail, evidence at the HSS, sealed package, signed trigger."""
-import os, signal, subprocess, sys
+import os, signal, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 with World() as w:
     w.world(devices=3)
@@ -13,7 +13,7 @@ with World() as w:
     pki = w.pids("pki")[0]
     os.kill(pki, signal.SIGSTOP)
     log = open(w.path("equipment.log"), "w")
-    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=log)
+    fleet = w.power_on("--fleet", "fleet", log=log)
     try:
         def told(eq, text):
             return any(text in e["text"] for e in w.journey(eq))
@@ -26,7 +26,8 @@ with World() as w:
         for n in (1, 2):
             w.wait("verified", lambda: told(f"acme:00000{n}", "has proved itself; its package waits at DM service dm.example"), 60)
         w.wait("refused", lambda: told("acme:000003", "(403): the certificate of equipment acme:000003 is revoked"), 60)
-        assert w.sql("hss", "hss", "SELECT state, COUNT(*) FROM imsi WHERE state <> 'allocated' GROUP BY state ORDER BY state") == [("prepared", 1), ("released", 2)]
+        assert w.sql("hss", "hss", "SELECT state, COUNT(*) FROM imsi WHERE state <> 'allocated' GROUP BY state ORDER BY state") == [
+            ("prepared", 1), ("released", 2)]
         assert [r[0] for r in w.sql("hss", "hss", "SELECT equipment FROM sealed ORDER BY equipment")] == ["acme:000001", "acme:000002"]
         # the package that DLUSIM carries is the one that the HSS sealed, and opens for neither of them (P3, R11)
         carried = dict(w.sql("dlusim", "dlusim", "SELECT equipment, package FROM verification WHERE package_id <> ''"))

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """R10 R11 R13 I6 I7 (first half) P3: OMA DM delivers the sealed package; the tre asks OCSP about every signer; installed, inactive."""
-import os, signal, subprocess, sys
+import os, signal, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 with World() as w:
     w.world(devices=3)
     assert w.claim().count("subscribed") == 3
     w.frequencies("vis1")
     log = open(w.path("equipment.log"), "w")
-    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", "--until=install", "fleet"], cwd=w.dir, env=w.env, stderr=log)
+    fleet = w.power_on("--fleet", "--until=install", "fleet", log=log)
     try:
         def told(eq, text):
             return any(text in e["text"] for e in w.journey(eq))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`usher explain` and `usher watch`: whose turn it is, for one that is home, one nobody subscribed, one revoked, one that waits for OCSP."""
-import fcntl, os, pty, re, signal, struct, subprocess, sys, termios
+import fcntl, os, pty, re, signal, struct, sys, termios
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD, USHER
+from usher import World, USHER
 
 with World() as w:
     w.world(devices=4)
@@ -18,7 +18,7 @@ with World() as w:
     os.rename(w.path("fleet/acme_000004"), w.path("late/acme_000004")) # switched on later
     os.link(w.path("fleet/equipment.yaml"), w.path("late/equipment.yaml"))
     log = open(w.path("equipment.log"), "w")
-    power_on = lambda d: subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", d], cwd=w.dir, env=w.env, stderr=log)
+    power_on = lambda d: w.power_on("--fleet", d, log=log)
     fleets = [power_on("fleet")]
     pki = w.pids("pki")[0]
 

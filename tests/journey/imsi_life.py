@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """R16 I7: an IMSI is suspended, resumed, terminated and given to the next; expires with its package; is long on trial; LocationCancel is paid."""
-import os, shutil, signal, subprocess, sys
+import os, shutil, signal, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
-EQUIPMENT = os.path.join(BUILD, "roles", "equipment", "usher-equipment")
 DAY = 86400
 
 with World() as w:
@@ -17,7 +16,7 @@ with World() as w:
         open(w.path(folder(n), "equipment.yaml"), "w").write("frequencies: [127.0.0.1:@../../vis1/run/ports#cell]\n")
 
     def start(how, n, dir=None):
-        return subprocess.Popen([EQUIPMENT, *how.split(), dir or folder(n)], cwd=w.dir, env=w.env, stderr=open(w.path("equipment.log"), "a"))
+        return w.power_on(*how.split(), dir or folder(n), log=open(w.path("equipment.log"), "a"))
 
     def run(how, n, dir=None):
         p = start(how, n, dir)

@@ -3,12 +3,12 @@
 comes home through a visited operator that goes on serving the others."""
 import os, signal, subprocess, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD, USHER, second_home
+from usher import World, USHER, second_home
 
 with World() as w:
     w.world(devices=2)
     w.frequencies("vis1")
-    fleet = lambda: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
+    fleet = lambda: w.power_on("--fleet", "fleet")
     home = lambda n: any("is operative: its receipt is acknowledged" in e["text"] for e in w.journey(f"acme:00000{n}"))
     log = lambda d: open(w.path(d, "run/log")).read() if os.path.exists(w.path(d, "run/log")) else ""
     with open(w.path("first.csv"), "w") as f, open(w.path("fleet/labels.csv")) as labels:

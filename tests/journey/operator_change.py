@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """I2 I4 P6: the owner of an equipment that is home has chosen another operator, and the first one ends its service: the equipment comes back
 with its PIMSI, hears where to go, and changes its operator over the air. Its first USIM is not tried again."""
-import os, subprocess, sys
+import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD, second_home
+from usher import World, second_home
 
 with World() as w:
     w.world(devices=1, more=second_home)
@@ -15,7 +15,7 @@ with World() as w:
     eq, texts = "acme:000001", lambda: [e["text"] for e in w.journey("acme:000001")]
     told = lambda text: any(text in t for t in texts())
     imsi = lambda hss: w.sql(hss, "hss", f"SELECT i.imsi, i.state FROM booking b JOIN imsi i ON i.imsi = b.imsi WHERE b.equipment = '{eq}'")
-    run = lambda: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
+    run = lambda: w.power_on("--fleet", "fleet")
     p = run()
     try:
         w.wait("home", lambda: told("is operative: its receipt is acknowledged"), 40)

@@ -2,10 +2,7 @@
 """R1 R3 R5 I1 P6: an owner chooses another operator, before and after the equipment is home: nothing is lost, nothing is there twice."""
 import os, subprocess, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD, second_home
-
-EQUIPMENT = os.path.join(BUILD, "roles", "equipment", "usher-equipment")
-
+from usher import World, EQUIPMENT, second_home
 
 with World() as w:
     w.env["USHER_CLOCK"] = w.path("clock")
@@ -24,7 +21,8 @@ with World() as w:
                        "--token-file", "token2", "--serial", str(serial), code=code)
 
     def run(how, n):
-        assert subprocess.run([EQUIPMENT, *how.split(), f"fleet/acme_00000{n}"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL, timeout=60).returncode == 0, (how, n)
+        assert subprocess.run([EQUIPMENT, *how.split(), f"fleet/acme_00000{n}"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL,
+                              timeout=60).returncode == 0, (how, n)
     pimsi = lambda n: w.json("pimsi", "show", f"90170000000000{n}")["state"]
     imsi = lambda hss, n: w.sql(hss, "hss", f"SELECT i.imsi, i.state FROM booking b JOIN imsi i ON i.imsi = b.imsi WHERE b.equipment = 'acme:00000{n}'")
     assert w.claim().count("subscribed") == 2

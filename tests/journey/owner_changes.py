@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """I1 I7 P6: the owner chooses another operator while the package of the first is on its way. The equipment comes home at the first, and its PIMSI
 still waits for the second: it is not retired, and when the first ends its service, the equipment comes home at the second."""
-import os, subprocess, sys
+import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD, second_home
+from usher import World, second_home
 
 with World() as w:
     w.env["USHER_CLOCK"] = w.path("clock")
@@ -26,7 +26,7 @@ with World() as w:
     assert state == "active"
     assert ", 0 broken" in w.usher("audit", *w.dirs)
     open(w.path("clock"), "w").write(str(80 * 3600)) # the grace is over
-    p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
+    p = w.power_on("--fleet", "fleet")
     try:
         w.wait("as itself", lambda: told("is operative: attached as itself"), 40)
         assert pimsi() == "routed"

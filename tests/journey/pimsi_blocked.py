@@ -14,8 +14,7 @@ with World() as w:
     told = lambda text: any(text in e["text"] for e in w.journey("acme:000001"))
 
     def start(how):
-        return subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), *how.split(), "fleet"], cwd=w.dir, env=w.env,
-                                stderr=open(w.path("equipment.log"), "a"))
+        return w.power_on(*how.split(), "fleet", log=open(w.path("equipment.log"), "a"))
     # kept out of orders, and given back
     w.usher("pimsi", "reserve", "901700000000002")
     assert [n["number"] for n in w.json("pimsi", "list", "--state", "reserved")] == ["901700000000002"]
@@ -23,8 +22,9 @@ with World() as w:
     lines = w.usher("pimsi", "list").splitlines()
     assert len(lines) == 100 and lines[0].startswith(PIMSI + "  bound ") and "acme:000001" in lines[0], lines[0]
     # what is wrong is named
-    for words, said in (("pimsi list --state lost", "never `lost`"), ("pimsi show 999990000000001", "is not of this operator's pool"), ("pimsi fry " + PIMSI, "`fry`"),
-                        ("pimsi block 12x", "`12x` is no number"), ("pimsi list --at 901-71", "knows no registration 901-71"), ("pimsi", "usage: usher pimsi list")):
+    for words, said in (("pimsi list --state lost", "never `lost`"), ("pimsi show 999990000000001", "is not of this operator's pool"),
+                        ("pimsi fry " + PIMSI, "`fry`"), ("pimsi block 12x", "`12x` is no number"), ("pimsi list --at 901-71", "knows no registration 901-71"),
+                        ("pimsi", "usage: usher pimsi list")):
         got = subprocess.run([USHER, *words.split()], cwd=w.dir, env=w.env, capture_output=True, text=True)
         assert got.returncode and said in got.stderr, (words, got)
     assert "usher --as alice pimsi block" in w.usher("help", "pimsi")
@@ -57,7 +57,8 @@ with World() as w:
     w.usher("pimsi", "block", PIMSI)
     p = start("--fleet --until=operate")
     assert p.wait(60) == 0
-    assert show()["state"] == "blocked" and "has its own USIM of operator 262-42; PIMSI 901700000000001 is used, but blocked" in w.story("registration", "", "pimsi", PIMSI)
+    assert show()["state"] == "blocked"
+    assert "has its own USIM of operator 262-42; PIMSI 901700000000001 is used, but blocked" in w.story("registration", "", "pimsi", PIMSI)
     assert w.json("pimsi", "unblock", PIMSI)["state"] == "used"
     w.usher("pimsi", "block", PIMSI)
     open(w.path("clock"), "w").write(str(80 * 3600))

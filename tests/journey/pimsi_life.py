@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """P6 P1: a PIMSI is used, retired after the grace, in quarantine, released by command, and brings another equipment home with another key."""
-import base64, os, shutil, signal, subprocess, sys
+import base64, os, shutil, signal, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
-EQUIPMENT = os.path.join(BUILD, "roles", "equipment", "usher-equipment")
 PIMSI = "901700000000001"
 
 
@@ -13,7 +12,7 @@ def lives(w, fleet, words, until, seconds=40):
     at = lambda d: f"127.0.0.1:@../{d}/run/ports#cell"
     open(w.path(fleet, "equipment.yaml"), "w").write(f"frequencies: [{at('vis1')}]\n")
     log = open(w.path(fleet + ".log"), "w")
-    p = subprocess.Popen([EQUIPMENT, *words.split(), fleet], cwd=w.dir, env=w.env, stderr=log)
+    p = w.power_on(*words.split(), fleet, log=log)
 
     def told():
         return any(until in open(os.path.join(d, "journey")).read() for d, _, files in os.walk(w.path(fleet)) if "journey" in files)
@@ -76,7 +75,8 @@ with World() as w:
     assert w.sql("reg", "registration", "SELECT equipment, life FROM pimsi") == [("acme:000002", 2)] and key() != first
     assert claim("second/labels.csv").count("subscribed") == 1
     lives(w, "second", "--fleet --until=operate", "is operative: its receipt is acknowledged")
-    assert w.sql("hss", "hss", "SELECT equipment, state FROM imsi WHERE state <> 'allocated' ORDER BY imsi") == [("acme:000001", "active"), ("acme:000002", "active")]
+    assert w.sql("hss", "hss", "SELECT equipment, state FROM imsi WHERE state <> 'allocated' ORDER BY imsi") == [
+        ("acme:000001", "active"), ("acme:000002", "active")]
     assert again() == (200, {"state": "used"}) and w.sql("reg", "registration", "SELECT equipment, life, state FROM pimsi") == [("acme:000002", 2, "used")]
     # the old equipment does not come in under it: the network does not know its key
     lives(w, "old", "--fleet", "does not prove that it knows our key")

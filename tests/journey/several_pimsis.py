@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """R9 R17 P1: an equipment with two PIMSIs of one registration operator: both are its own, one route leads both, and either brings it home."""
-import os, subprocess, sys
+import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 with World() as w:
     w.world(devices=2)
@@ -29,8 +29,7 @@ with World() as w:
     db.commit()
     db.close()
     w.frequencies("vis1")
-    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", "--until=operate", "fleet"], cwd=w.dir, env=w.env,
-                             stderr=subprocess.DEVNULL)
+    fleet = w.power_on("--fleet", "--until=operate", "fleet")
     try:
         for n in (1, 2):
             w.wait(f"{n} is operative", lambda: any("is operative" in e["text"] for e in w.journey(f"acme:00000{n}")), 60)
@@ -44,7 +43,8 @@ with World() as w:
             fleet.wait()
     # the receipt names the PIMSI that came home; all that waited on the same route are used, and can be retired (P6)
     assert first not in [p for (p,) in w.sql("reg", "registration", "SELECT pimsi FROM receipt")], first
-    states = w.sql("reg", "registration", "SELECT equipment, state, COUNT(*) FROM pimsi WHERE equipment <> '' GROUP BY equipment, state ORDER BY equipment, state")
+    states = w.sql("reg", "registration",
+                   "SELECT equipment, state, COUNT(*) FROM pimsi WHERE equipment <> '' GROUP BY equipment, state ORDER BY equipment, state")
     assert states == [("acme:000001", "blocked", 1), ("acme:000001", "used", 3), ("acme:000002", "used", 4)], states
     assert ", 0 broken" in w.usher("audit", *w.dirs)
 print("ok")

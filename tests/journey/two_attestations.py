@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """R12 R13 I7: registration operator and equipments are certified by one attestation provider, home operator and DLUSIM service by another; an equipment
 that holds the roots of both goes home. While one is silent it waits; what either has revoked is not installed."""
-import json, os, re, signal, subprocess, sys
+import json, os, re, signal, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD, second_home
+from usher import World, second_home
 
 AT = "127.0.0.1:@../{}/run/ports#{}".format
 
@@ -41,8 +41,7 @@ with Two() as w:
     def run(eq):
         with open(w.path("fleet", eq.replace(":", "_"), "equipment.yaml"), "w") as f:
             f.write(f"ocsp_wait: 1s\nfrequencies: [{AT('../vis1', 'cell')}]\n")
-        return subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--until=operate", "fleet/" + eq.replace(":", "_")], cwd=w.dir,
-                                env=w.env, stderr=subprocess.DEVNULL)
+        return w.power_on("--until=operate", "fleet/" + eq.replace(":", "_"))
 
     def to_all(d, sig):
         for pid in w.pids(d):

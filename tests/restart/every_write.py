@@ -7,11 +7,10 @@ says. One journey is counted; then each is travelled by a new equipment with one
 at each point of its start. Without USHER_LONG every kind of point is met once, with it each one."""
 import multiprocessing, os, shutil, signal, subprocess, sys, time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World, EQUIPMENT
 
 FOLDER = {"attestation": "pki", "registration": "reg", "hss": "hss", "dlusim": "dlusim", "dm": "dm", "visited": "vis1"}
 LONG, WORLDS = os.environ.get("USHER_LONG"), 4
-EQUIPMENT = os.path.join(BUILD, "roles", "equipment", "usher-equipment")
 
 
 def again(w, act):
@@ -47,12 +46,15 @@ def proved(w, k):
     """The k-th journey of this world left one equipment more, once, everywhere."""
     eq = f"acme:{k:06d}"
     one = lambda dir, role, query: w.sql(dir, role, query.replace("EQ", f"'{eq}'"))
-    assert one("hss", "hss", "SELECT i.state FROM booking b JOIN imsi i ON i.imsi = b.imsi AND i.equipment = b.equipment WHERE b.equipment = EQ") == [("active",)]
+    assert one("hss", "hss", "SELECT i.state FROM booking b JOIN imsi i ON i.imsi = b.imsi AND i.equipment = b.equipment WHERE b.equipment = EQ") == [
+        ("active",)]
     assert w.sql("hss", "hss", "SELECT state, COUNT(*) FROM imsi WHERE state <> 'allocated' GROUP BY state") == [("active", k)]
     assert one("reg", "registration", "SELECT state FROM pimsi WHERE equipment = EQ") == [("used",)]
     assert w.sql("reg", "registration", "SELECT state, COUNT(*) FROM pimsi WHERE state <> 'free' GROUP BY state") == [("used", k)]
-    assert one("dlusim", "dlusim", "SELECT e.state FROM receipt r JOIN errand e ON e.kind = 'install' AND e.id = r.id WHERE r.equipment = EQ") == [("acknowledged",)]
-    for role, told in (("registration", "issued PIMSI "), ("registration", " is used, and will be retired"), ("hss", " is active: "), ("dlusim", " is operative: ")):
+    assert one("dlusim", "dlusim", "SELECT e.state FROM receipt r JOIN errand e ON e.kind = 'install' AND e.id = r.id WHERE r.equipment = EQ") == [
+        ("acknowledged",)]
+    for role, told in (("registration", "issued PIMSI "), ("registration", " is used, and will be retired"), ("hss", " is active: "),
+                       ("dlusim", " is operative: ")):
         story = w.story(role, "", "equipment", eq)
         assert story.count(told) == 1, (role, told, story)
     letters = lambda: [w.sql(FOLDER[r], r, "SELECT errand, id, word FROM outbox") for r in FOLDER if r != "visited"]
@@ -156,7 +158,8 @@ def main():
             (role, n, name, at_start), reached, took, why = told.get(timeout=200)
             bad += bool(why)
             missed += not reached
-            print(f"{'FAIL' if why else 'ok' if reached else 'not reached':12}{role:13}{n:3} {name}{' (start)' if at_start else ''} {took:.1f} s {why}", flush=True)
+            print(f"{'FAIL' if why else 'ok' if reached else 'not reached':12}{role:13}{n:3} {name}{' (start)' if at_start else ''} {took:.1f} s {why}",
+                  flush=True)
         for p in workers:
             p.join()
         print(f"{len(jobs)} journeys with a kill in {time.time() - begun:.0f} s, {bad} failed, {missed} points not reached")

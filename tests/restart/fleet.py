@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 of every role, twice, at counted points of a whole fleet's journeys at the same time: all arrive, nothing twice."""
-import os, subprocess, sys
+import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 # how many points a role passes before it dies, the first time and again (core/fault.h)
 DEATHS = {"registration": (12, 30), "dlusim": (25, 40), "hss": (6, 10), "dm": (15, 20), "attestation": (3, 4), "visited": (30, 50)}
@@ -14,8 +14,7 @@ with World() as w:
     w.frequencies("vis1")
     for role, (first, _) in DEATHS.items():
         w.arm(role, first)
-    fleet = subprocess.Popen([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), "--fleet", "--until=operate", "fleet"], cwd=w.dir, env=w.env,
-                             stderr=subprocess.DEVNULL)
+    fleet = w.power_on("--fleet", "--until=operate", "fleet")
     try:
         left = dict(DEATHS)
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An equipment whose power is cut: with its package sealed it asks OCSP again, and verifies anew only if its owner has; with its USIM
 installed it tries it; with its slot committed it is itself, and owes its receipt."""
-import os, shutil, signal, subprocess, sys
+import os, shutil, signal, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 with World() as w:
     w.world(devices=3)
@@ -12,8 +12,7 @@ with World() as w:
         open(w.path(f"fleet/acme_00000{n}/equipment.yaml"), "w").write("ocsp_wait: 1s\nfrequencies: [127.0.0.1:@../../vis1/run/ports#cell]\n")
     told = lambda text: any(text in e["text"] for e in w.journey(eq))
     folder = lambda: "fleet/" + eq.replace(":", "_")
-    run = lambda: subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--until=operate", folder()], cwd=w.dir, env=w.env,
-                                   stderr=subprocess.DEVNULL)
+    run = lambda: w.power_on("--until=operate", folder())
     steps = lambda since: {e["step"] for e in w.journey(eq)[since:]}
     count = lambda dir, table: w.sql(dir, dir, f"SELECT COUNT(*) FROM {table} WHERE equipment = '{eq}'")[0][0]
     dm, pki, hss = (w.pids(d)[0] for d in ("dm", "pki", "hss"))

@@ -2,7 +2,7 @@
 """P6: databases of the first schema, with an equipment at home and one on its way, are upgraded; both go on, and the invariants hold."""
 import os, sqlite3, sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from usher import World, BUILD
+from usher import World
 
 with World() as w:
     w.env["USHER_CLOCK"] = w.path("clock")
@@ -29,14 +29,16 @@ with World() as w:
         db.execute("ALTER TABLE auc DROP COLUMN rand_key")
         if dir == "reg":
             db.execute("DROP TABLE budget")
-            db.execute("CREATE TABLE budget (pimsi TEXT PRIMARY KEY, day BIGINT NOT NULL, attempts BIGINT NOT NULL, octets BIGINT NOT NULL, since BIGINT NOT NULL)")
+            db.execute("CREATE TABLE budget (pimsi TEXT PRIMARY KEY, day BIGINT NOT NULL, attempts BIGINT NOT NULL, octets BIGINT NOT NULL,"
+                       " since BIGINT NOT NULL)")
             db.execute("INSERT INTO budget VALUES ('901700000000002', strftime('%s') / 86400, 99, 2000, strftime('%s') - 1700)")
         db.execute("DELETE FROM errand WHERE kind = 'expire'")
         db.execute("UPDATE schema_version SET version = 2")
         db.commit()
         db.close()
     # DM's and DLUSIM's: no sessions, and no end of a job that nobody came for
-    for role, changes in (("dm", [f"DROP COLUMN {c}" for c in ("session", "msg", "said", "mac", "reply", "reply_mac")] + ["ADD COLUMN failures BIGINT NOT NULL DEFAULT 0"]),
+    for role, changes in (("dm", [f"DROP COLUMN {c}" for c in ("session", "msg", "said", "mac", "reply", "reply_mac")]
+                           + ["ADD COLUMN failures BIGINT NOT NULL DEFAULT 0"]),
                           ("dlusim", [])):
         db = sqlite3.connect(w.path(role, role + ".db"))
         for index in {"dm": ["errand_fetching"], "dlusim": ["challenge_expires", "verification_equipment", "receipt_equipment"]}[role]:
@@ -67,7 +69,8 @@ with World() as w:
     said = w.usher("audit", *w.dirs)
     assert ", 0 broken" in said, said
     assert w.json("pimsi", "show", "901700000000001")["state"] == "used" and "100 left" not in w.usher("status")
-    for role, sql in (("dlusim", "SELECT COUNT(*) FROM errand e JOIN verification v ON v.id = e.id WHERE e.kind = 'verify' AND e.due = v.asked_at * 1000 + 30 * 86400000"),
+    for role, sql in (("dlusim", "SELECT COUNT(*) FROM errand e JOIN verification v ON v.id = e.id"
+                                 " WHERE e.kind = 'verify' AND e.due = v.asked_at * 1000 + 30 * 86400000"),
                       ("dm", "SELECT COUNT(*) FROM errand WHERE kind = 'job' AND state = 'ended'")):
         assert w.sql(role, role, sql)[0][0] >= 1, role
     run("--until=operate", 2)

@@ -33,7 +33,8 @@ class Vector:
         self.rand, self.autn, self.res = os.urandom(16), os.urandom(16), os.urandom(8)
 
     def ie(self):
-        parts = ((0x20, self.rand), (0x21, os.urandom(4)), (0x22, os.urandom(8)), (0x23, os.urandom(16)), (0x24, os.urandom(16)), (0x25, self.autn), (0x27, self.res))
+        parts = ((0x20, self.rand), (0x21, os.urandom(4)), (0x22, os.urandom(8)), (0x23, os.urandom(16)), (0x24, os.urandom(16)), (0x25, self.autn),
+                 (0x27, self.res))
         body = b"".join(bytes([t, len(v)]) + v for t, v in parts)
         return bytes([3, len(body)]) + body
 

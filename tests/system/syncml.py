@@ -101,7 +101,8 @@ def post(address, body, headers):
     c.check_hostname, c.verify_mode = False, ssl.CERT_NONE
     host, port = address.rsplit(":", 1)
     with c.wrap_socket(socket.create_connection((host, int(port)), timeout=20)) as s:
-        lines = ["POST /v1/provision HTTP/1.1", f"Host: {address}", "Connection: close", f"Content-Length: {len(body)}"] + [f"{k}: {v}" for k, v in headers.items()]
+        lines = ["POST /v1/provision HTTP/1.1", f"Host: {address}", "Connection: close", f"Content-Length: {len(body)}",
+                 *(f"{k}: {v}" for k, v in headers.items())]
         try:
             s.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
         except OSError:
@@ -129,7 +130,8 @@ class Client:
         self.a, self.nonce, self.server, self.msg, self.session = account, account.client_nonce, account.server_nonce, 0, account.session
 
     def headers(self, body, nonce=None, type=TYPE):
-        return {"Content-Type": type, "x-syncml-hmac": f'algorithm=MD5, username="{self.a.user}", mac={mac(self.a.user, self.a.client_secret, nonce or self.nonce, body)}'}
+        by = mac(self.a.user, self.a.client_secret, nonce or self.nonce, body)
+        return {"Content-Type": type, "x-syncml-hmac": f'algorithm=MD5, username="{self.a.user}", mac={by}'}
 
     def build(self, body, **how):
         self.msg = how.pop("msg", self.msg + 1)

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What bad input gets: every command, given a file, name or number that is wrong, names it and says what to do next; a full disk too."""
 import os, subprocess, sys
-from usher import World, USHER, BUILD
-
-EQUIPMENT = os.path.join(BUILD, "roles", "equipment", "usher-equipment")
+from usher import World, EQUIPMENT, USHER
 
 with World() as w:
     w.world(devices=1)
@@ -61,7 +59,8 @@ with World() as w:
 
     # --- an owner's files and addresses ---
     at = "dlusim.home.example=127.0.0.1:@dlusim/run/ports#owner"
-    rows = {"": "fleet/labels.csv", "missing": "missing.csv", "folder": "fleet", "empty": file("empty.csv", b""), "json": file("rows.json", b'{"equipment": "acme:000001"}\n'),
+    rows = {"": "fleet/labels.csv", "missing": "missing.csv", "folder": "fleet", "empty": file("empty.csv", b""),
+            "json": file("rows.json", b'{"equipment": "acme:000001"}\n'),
             "binary": file("rows.bin", bytes(range(1, 256)))}
     claim = lambda rows, dlusim=at, roots="pki/roots.pem", token="token": ("owner", "claim", rows, "--dlusim", dlusim, "--roots", roots, "--token-file", token)
     fails(claim(rows["missing"]), "missing.csv: No such file or directory; `usher factory bind` writes labels.csv")
@@ -110,7 +109,8 @@ with World() as w:
 
     # --- a full disk ---
     os.mkdir(w.path("small"))
-    small = os.geteuid() == 0 and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k,mode=0700", "small", "small"], cwd=w.dir, capture_output=True).returncode == 0
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k,mode=0700", "small", "small"]
+    small = os.geteuid() == 0 and subprocess.run(mount, cwd=w.dir, capture_output=True).returncode == 0
     if small:
         try:
             file("small/filler", b"")
@@ -119,7 +119,8 @@ with World() as w:
                     f.write(bytes(1 << 20))
                 except OSError:
                     pass
-            fails(("setup", "attestation", "small/pki", "--id", "x.example", "--staff", "bob", "--invite-file", "bob.invite"), "small/", "No space left on device")
+            fails(("setup", "attestation", "small/pki", "--id", "x.example", "--staff", "bob", "--invite-file", "bob.invite"), "small/",
+                  "No space left on device")
         finally:
             subprocess.run(["umount", "small"], cwd=w.dir, check=True)
 print("ok" if small else "the full disk was not tried: mounting a small tmpfs needs root")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ground: folders, enrolment by invite, peers, run, status, restart, and that nothing outlives `usher run`."""
-import os, signal, subprocess, time
+import os, signal, subprocess
 from usher import World, BUILD, USHER
 
 with World() as w:

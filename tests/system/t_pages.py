@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Man pages and example configurations: complete, clean, installed; and an installation in which usher finds its roles."""
-import os, re, shutil, subprocess, sys, tempfile
+import os, re, shutil, subprocess, tempfile
 from usher import BUILD, USHER
 
 ROLES = ("attestation", "registration", "visited", "hss", "dlusim", "dm", "equipment")

@@ -39,7 +39,8 @@ with World() as w:
     fails(1, *(x.replace("pki/roots", "nowhere/roots") for x in reg), says="nowhere/roots.pem: No such file or directory")
     fails(1, *reg, "--listen", "gusp=127.0.0.1:4222", says="role registration has no listener `gusp`")
     # an id has its role's form, asked for an invite or (with one from elsewhere) for a certificate
-    for role, good, bad in (("registration", "901-70", ("90170", "901-7", "901-7000", "reg.example", "901-70.")), ("hss", "310-260", ("262/42", "26242", "hss")),
+    for role, good, bad in (("registration", "901-70", ("90170", "901-7", "901-7000", "reg.example", "901-70.")),
+                            ("hss", "310-260", ("262/42", "26242", "hss")),
                             ("visited", "001-01", ("00101", "0x1-01")), ("dlusim", "dlusim.example", ("dlusim:1", "a-.example", "a..b", "a.", "x" * 64)),
                             ("dm", "dm", ("d_m",)), ("attestation", "pki-2.example", ("pki:2",)), ("factory", "acme", ("acme:north", "imei"))):
         for id in bad:
@@ -123,12 +124,15 @@ with World() as w: # rows of owners: what is wrong is named with its line, the r
     rows = open(w.path("fleet/labels.csv")).read().split("\n")[1:4]
     one = rows[0].split(",")
     open(w.path("rows.csv"), "wb").write(("\ufeffequipment,registration,claim_key,serial\r\n" + ",".join(f'"{x}"' for x in one) + ",7\r\n\r\n"
-        + "acme:000002,901-70,TOOSHORT\r\n" + "x" * 500 + "\r\n" + rows[1] + ",nine\r\n acme:000002 , " + ",".join(rows[1].split(",")[1:]) + " \r\n" + rows[2]).encode())
+        + "acme:000002,901-70,TOOSHORT\r\n" + "x" * 500 + "\r\n" + rows[1] + ",nine\r\n acme:000002 , " + ",".join(rows[1].split(",")[1:]) + " \r\n"
+        + rows[2]).encode())
     out = w.claim("rows.csv", code=1)
-    for text in ("line 4: expected equipment,registration,claim_key (26 letters)[,serial]", "line 5: it is too long for a row", "line 6: serial `nine` is not a number",
+    for text in ("line 4: expected equipment,registration,claim_key (26 letters)[,serial]", "line 5: it is too long for a row",
+                 "line 6: serial `nine` is not a number",
                  "3 subscribed, 0 refused, 0 not settled, 3 lines that are no row"):
         assert text in out, (text, out)
-    assert w.sql("dlusim", "dlusim", "SELECT equipment, serial FROM subscription ORDER BY equipment") == [("acme:000001", 7), ("acme:000002", 1), ("acme:000003", 1)]
+    assert w.sql("dlusim", "dlusim", "SELECT equipment, serial FROM subscription ORDER BY equipment") == [
+        ("acme:000001", 7), ("acme:000002", 1), ("acme:000003", 1)]
     # without a header line no row is lost; the same rows again are the same subscriptions
     open(w.path("bare.csv"), "w").write(rows[1] + "\n" + rows[2] + "\n")
     told = json.loads(w.claim("bare.csv", "--json"))
@@ -144,7 +148,8 @@ with World() as w: # rows of owners: what is wrong is named with its line, the r
     # more than a batch: 600 lines that are nobody's, each named
     key = one[2]
     open(w.path("many.csv"), "w").write("".join(f"acme:9{i:05},901-70,{key}\n" for i in range(600)) + rows[1] + "\n")
-    told = json.loads(subprocess.run([USHER, "--json", "owner", "claim", "many.csv", "--dlusim", "dlusim.home.example=127.0.0.1:@dlusim/run/ports#owner", "--roots",
-                                      "pki/roots.pem", "--token-file", "token"], cwd=w.dir, env=w.env, capture_output=True, text=True, timeout=120).stdout)
+    told = json.loads(subprocess.run([USHER, "--json", "owner", "claim", "many.csv", "--dlusim", "dlusim.home.example=127.0.0.1:@dlusim/run/ports#owner",
+                                      "--roots", "pki/roots.pem", "--token-file", "token"], cwd=w.dir, env=w.env, capture_output=True, text=True,
+                                     timeout=120).stdout)
     assert (told["subscribed"], told["refused"]) == (1, 600) and "no equipment acme:900000 is bound here" in told["rows"][0]["why"], told["rows"][0]
 print("ok")

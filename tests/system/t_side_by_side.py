@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """R17: two registration operators and two home operators side by side: each pair works, and nobody speaks for another's range."""
-import http.client, os, socket, ssl, subprocess
-from usher import BUILD, Network, World
+import http.client, socket, ssl
+from usher import Network, World
 
-EQUIPMENT = os.path.join(BUILD, "roles", "equipment", "usher-equipment")
-run = lambda w, *words: subprocess.Popen([EQUIPMENT, *words], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
 bound = lambda w, dir, name: next(l.split()[1] for l in open(w.path(dir, "run/ports")) if l.startswith(name + " "))
 
 
@@ -18,7 +16,8 @@ def discover_as(w, dir, pimsi):
     """The first request of a PIMSI to a registration operator's discover."""
     host, port = bound(w, dir, "discover").split(":")
     c = http.client.HTTPSConnection(host, int(port), context=ssl._create_unverified_context(), timeout=20)
-    c.request("GET", "/v1/discover", headers={"Authorization": f'Digest username="{pimsi}", realm="registration.usher", uri="/v1/discover", nonce="", response=""'})
+    c.request("GET", "/v1/discover",
+              headers={"Authorization": f'Digest username="{pimsi}", realm="registration.usher", uri="/v1/discover", nonce="", response=""'})
     r = c.getresponse()
     return r.status, r.read().decode()
 
@@ -50,7 +49,7 @@ with World() as w:
         assert out.count("subscribed") == 2, out
     for fleet in ("fleet", "fleet1"):
         w.frequencies("vis1", fleet=fleet)
-    both = [run(w, "--fleet", "--until=operate", fleet) for fleet in ("fleet", "fleet1")]
+    both = [w.power_on("--fleet", "--until=operate", fleet) for fleet in ("fleet", "fleet1")]
     try:
         assert [p.wait(60) for p in both] == [0, 0]
     finally:
@@ -75,7 +74,7 @@ with World() as w:
         f.write("".join(f"{name} 127.0.0.1:{listener.getsockname()[1]}\n" for name in ("peers", "discover", "gsup", "access")))
     w.start(*(d for d in w.dirs if d not in ("reg1", "vis2", "vis9")))
     link = Home(w, "reg1", listener)
-    eq = run(w, "--fleet", "fleet")
+    eq = w.power_on("--fleet", "fleet")
     try:
         w.wait("it is attached as itself", lambda: "is operative: attached as itself" in w.journey("acme:000001")[-1]["text"])
         log = lambda: open(w.path("vis1/run/log")).read()

@@ -4,6 +4,7 @@ import ctypes, glob, json, os, select, shutil, signal, socket, struct, subproces
 
 BUILD = os.environ.get("USHER_BUILD") or sys.exit("USHER_BUILD names the build folder")
 USHER = os.path.join(BUILD, "people", "usher")
+EQUIPMENT = os.path.join(BUILD, "roles", "equipment", "usher-equipment")
 
 
 def dies_with_us():
@@ -246,10 +247,13 @@ class World:
             f.write("frequencies: [" + ", ".join(f"127.0.0.1:{c}" if isinstance(c, int) else f"127.0.0.1:@../{c}/run/ports#cell" for c in cells) + "]\n")
 
     def equipment(self, *words, code=0, timeout=60):
-        p = subprocess.run([os.path.join(BUILD, "roles", "equipment", "usher-equipment"), *words], cwd=self.dir, env=self.env,
-                           capture_output=True, text=True, timeout=timeout)
+        p = subprocess.run([EQUIPMENT, *words], cwd=self.dir, env=self.env, capture_output=True, text=True, timeout=timeout)
         assert p.returncode == code, f"usher-equipment {' '.join(words)}: exit {p.returncode}\n{p.stdout}{p.stderr}"
         return p.stdout + p.stderr
+
+    def power_on(self, *words, log=subprocess.DEVNULL):
+        """An equipment or a fleet, as a process that goes on by itself."""
+        return subprocess.Popen([EQUIPMENT, *words], cwd=self.dir, env=self.env, stderr=log)
 
     def journey(self, equipment):
         try:
