@@ -18,18 +18,18 @@ static enum err der_of(OCSP_RESPONSE *r, uint8_t **der, size_t *len)
 
 /* --- asking --- */
 
-enum err ocsp_ask_write(X509 *const *certs, size_t n, X509 *issuer, const uint8_t nonce[OCSP_NONCE], uint8_t **der, size_t *len)
+enum err ocsp_ask_write(struct ocsp_question q, uint8_t **der, size_t *len)
 {
 	OCSP_REQUEST *r = OCSP_REQUEST_new();
 	uint8_t copy[OCSP_NONCE];
-	int ok = r && n >= 1 && n <= OCSP_IDS, got;
+	int ok = r && q.n >= 1 && q.n <= OCSP_IDS, got;
 
-	for (size_t i = 0; ok && i < n; i++) {
-		OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha256(), certs[i], issuer);
+	for (size_t i = 0; ok && i < q.n; i++) {
+		OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha256(), q.certs[i], q.issuer);
 
 		ok = id && OCSP_request_add0_id(r, id);
 	}
-	memcpy(copy, nonce, sizeof(copy));
+	memcpy(copy, q.nonce, sizeof(copy));
 	ok = ok && OCSP_request_add1_nonce(r, copy, sizeof(copy)) == 1;
 	*der = NULL;
 	got = ok ? i2d_OCSP_REQUEST(r, der) : -1;
@@ -131,12 +131,11 @@ static int add_status(OCSP_BASICRESP *b, OCSP_CERTID *id, const struct ocsp_stat
 	return ok;
 }
 
-enum err ocsp_answer_write(const struct ocsp_ask *ask, const struct ocsp_status *status, X509 *signer, EVP_PKEY *key, int64_t now,
-	int64_t fresh_s, uint8_t **der, size_t *len)
+enum err ocsp_answer_write(const struct ocsp_ask *ask, const struct ocsp_status *status, struct ocsp_signer by, uint8_t **der, size_t *len)
 {
 	OCSP_BASICRESP *b = OCSP_BASICRESP_new();
 	OCSP_RESPONSE *r = NULL;
-	ASN1_TIME *from = ASN1_TIME_set(NULL, (time_t)now), *until = ASN1_TIME_set(NULL, (time_t)(now + fresh_s));
+	ASN1_TIME *from = ASN1_TIME_set(NULL, (time_t)by.now), *until = ASN1_TIME_set(NULL, (time_t)(by.now + by.fresh_s));
 	int ok = b && from && until;
 	enum err e;
 
@@ -145,8 +144,8 @@ enum err ocsp_answer_write(const struct ocsp_ask *ask, const struct ocsp_status 
 	/* 1: copied, 2: the request had none */
 	/* libcrypto would write its own clock into producedAt: it is set here, and the signing told to leave it */
 	ok = ok && OCSP_copy_nonce(b, ask->req) > 0
-		&& ASN1_GENERALIZEDTIME_set((ASN1_GENERALIZEDTIME *)(uintptr_t)OCSP_resp_get0_produced_at(b), (time_t)now) != NULL
-		&& OCSP_basic_sign(b, signer, key, EVP_sha256(), NULL, OCSP_NOTIME) == 1;
+		&& ASN1_GENERALIZEDTIME_set((ASN1_GENERALIZEDTIME *)(uintptr_t)OCSP_resp_get0_produced_at(b), (time_t)by.now) != NULL
+		&& OCSP_basic_sign(b, by.cert, by.key, EVP_sha256(), NULL, OCSP_NOTIME) == 1;
 	if (ok)
 		r = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, b);
 	e = der_of(r, der, len);
@@ -230,24 +229,24 @@ static enum err one_check(OCSP_BASICRESP *b, X509 *cert, X509 *issuer, int64_t p
 	return OK;
 }
 
-static enum err basic_check(OCSP_BASICRESP *b, X509 *const *certs, size_t n, X509 *issuer, const uint8_t *nonce,
-	struct cert_time time, struct ocsp_status *status, int64_t *produced, struct why *w)
+static enum err basic_check(OCSP_BASICRESP *b, struct ocsp_question q, struct cert_time time, struct ocsp_status *status, int64_t *produced,
+	struct why *w)
 {
-	enum err e = nonce_check(b, nonce, w);
+	enum err e = nonce_check(b, q.nonce, w);
 
 	if (!e && !time_of(OCSP_resp_get0_produced_at(b), produced))
 		e = fail(w, ERR_FORMAT, "the OCSP answer has no producedAt");
 	if (!e && (*produced < time.now - SKEW_S || (!time.floor_only && *produced > time.now + SKEW_S)))
 		e = fail(w, ERR_EXPIRED, "the OCSP answer was not produced now; check this machine's clock");
 	if (!e)
-		e = signer_check(b, issuer, (time_t)(time.floor_only ? *produced : time.now), w);
-	for (size_t i = 0; i < n && !e; i++)
-		e = one_check(b, certs[i], issuer, *produced, status + i, w);
+		e = signer_check(b, q.issuer, (time_t)(time.floor_only ? *produced : time.now), w);
+	for (size_t i = 0; i < q.n && !e; i++)
+		e = one_check(b, q.certs[i], q.issuer, *produced, status + i, w);
 	return e;
 }
 
-enum err ocsp_answer_check(struct bytes der, X509 *const *certs, size_t n, X509 *issuer, const uint8_t nonce[OCSP_NONCE],
-	struct cert_time time, struct ocsp_status *status, int64_t *produced, struct why *w)
+enum err ocsp_answer_check(struct bytes der, struct ocsp_question q, struct cert_time time, struct ocsp_status *status, int64_t *produced,
+	struct why *w)
 {
 	const uint8_t *p = der.p;
 	OCSP_RESPONSE *r = der.n && der.n <= OCSP_DER_MAX ? d2i_OCSP_RESPONSE(NULL, &p, (long)der.n) : NULL;
@@ -260,7 +259,7 @@ enum err ocsp_answer_check(struct bytes der, X509 *const *certs, size_t n, X509 
 	else if (said != OCSP_RESPONSE_STATUS_SUCCESSFUL || !(b = OCSP_response_get1_basic(r)))
 		e = fail(w, ERR_UNAVAILABLE, "the OCSP responder says: %s", OCSP_response_status_str(said));
 	if (!e)
-		e = basic_check(b, certs, n, issuer, nonce, time, status, produced, w);
+		e = basic_check(b, q, time, status, produced, w);
 	OCSP_BASICRESP_free(b);
 	OCSP_RESPONSE_free(r);
 	return e;

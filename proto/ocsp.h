@@ -11,8 +11,15 @@
 
 enum { OCSP_NONCE = 32, OCSP_IDS = 8, OCSP_DER_MAX = 16 * 1024, OCSP_SERIAL_HEX = 48 };
 
-/* Builds a request for n certificates, all issued by issuer. *der: OPENSSL_free. */
-enum err ocsp_ask_write(X509 *const *certs, size_t n, X509 *issuer, const uint8_t nonce[OCSP_NONCE], uint8_t **der, size_t *len) MUST_CHECK;
+/* What is asked, and what an answer is held against; all borrowed. */
+struct ocsp_question {
+	X509 *const *certs;                      /* n of them, at most OCSP_IDS, all issued by issuer */
+	size_t n;
+	X509 *issuer;
+	const uint8_t *nonce;                    /* ours, OCSP_NONCE octets */
+};
+/* *der: OPENSSL_free. */
+enum err ocsp_ask_write(struct ocsp_question q, uint8_t **der, size_t *len) MUST_CHECK;
 
 /* What a responder reads. */
 struct ocsp_ask {
@@ -34,19 +41,24 @@ struct ocsp_status {
 	int64_t revoked_at;
 	int reason;                              /* RFC 5280 5.3.1, -1: none */
 };
-/* Signs the answer; now is producedAt and thisUpdate, fresh_s seconds later nextUpdate. *der: OPENSSL_free. */
-enum err ocsp_answer_write(const struct ocsp_ask *ask, const struct ocsp_status *status, X509 *signer, EVP_PKEY *key, int64_t now,
-	int64_t fresh_s, uint8_t **der, size_t *len) MUST_CHECK;
+/* Who signs an answer, and when: now is producedAt and thisUpdate, fresh_s seconds later nextUpdate. */
+struct ocsp_signer {
+	X509 *cert;
+	EVP_PKEY *key;
+	int64_t now, fresh_s;
+};
+/* status: one for each id of the request. *der: OPENSSL_free. */
+enum err ocsp_answer_write(const struct ocsp_ask *ask, const struct ocsp_status *status, struct ocsp_signer by, uint8_t **der, size_t *len) MUST_CHECK;
 /* An unsigned "malformedRequest", "tryLater" ... of RFC 6960 4.2.1. */
 enum err ocsp_error_write(int status, uint8_t **der, size_t *len) MUST_CHECK;
 
 /*
- * Checks an answer about n certificates of issuer: signed by issuer's OCSP signer, nonce equal, every id present, producedAt between
+ * Checks an answer to q: signed by the issuer's OCSP signer, nonce equal, every id present, producedAt between
  * this and next update and all of them around `time`. floor_only: freshness is the nonce's; producedAt is the time, if it is not
  * before the floor. status[i] per certificate; *produced: producedAt. ERR_UNAVAILABLE: an error of RFC 6960 4.2.1, which is unsigned;
  * ERR_AUTH: signature, nonce, signer; ERR_EXPIRED.
  */
-enum err ocsp_answer_check(struct bytes der, X509 *const *certs, size_t n, X509 *issuer, const uint8_t nonce[OCSP_NONCE],
-	struct cert_time time, struct ocsp_status *status, int64_t *produced, struct why *w) MUST_CHECK;
+enum err ocsp_answer_check(struct bytes der, struct ocsp_question q, struct cert_time time, struct ocsp_status *status, int64_t *produced,
+	struct why *w) MUST_CHECK;
 
 #endif

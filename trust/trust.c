@@ -12,21 +12,20 @@ static const struct {
 	{ OCSP_UNKNOWN, ERR_MISSING, "the attestation provider does not know the certificate of %s %s" },
 };
 
-enum err trust_verdict(struct bytes answer, X509 *const *certs, size_t n, X509 *issuer, const uint8_t nonce[OCSP_NONCE], struct cert_time time,
-	int64_t *produced, struct why *w)
+enum err trust_verdict(struct bytes answer, struct ocsp_question q, struct cert_time time, int64_t *produced, struct why *w)
 {
 	struct ocsp_status status[OCSP_IDS];
 
-	if (n < 1 || n > OCSP_IDS)
+	if (q.n < 1 || q.n > OCSP_IDS)
 		return ERR_LIMIT;
-	if (ocsp_answer_check(answer, certs, n, issuer, nonce, time, status, produced, w))
+	if (ocsp_answer_check(answer, q, time, status, produced, w))
 		return ERR_UNAVAILABLE;
 	for (size_t v = 0; v < sizeof(verdicts) / sizeof(*verdicts); v++)
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < q.n; i++)
 			if (status[i].state == verdicts[v].state) {
 				struct party p = { "", "" };
 
-				if (cert_party(certs[i], &p))
+				if (cert_party(q.certs[i], &p))
 					memset(&p, 0, sizeof(p));
 				return fail(w, verdicts[v].verdict, verdicts[v].sentence, p.role, p.id);
 			}

@@ -8,11 +8,10 @@
 #include "proto/ocsp.h"
 
 /*
- * OK: all n, issued by issuer, are good. ERR_REVOKED, ERR_MISSING (never issued): w names whose certificate it is; the worst counts.
+ * OK: all that q asks about are good. ERR_REVOKED, ERR_MISSING (never issued): w names whose certificate it is; the worst counts.
  * ERR_UNAVAILABLE: no verdict. Whatever is not a whole, matching, fresh answer is none, and nobody's fault but the way's: ask again.
- * nonce, time and *produced: ocsp_answer_check.
+ * time and *produced: ocsp_answer_check.
  */
-enum err trust_verdict(struct bytes answer, X509 *const *certs, size_t n, X509 *issuer, const uint8_t nonce[OCSP_NONCE], struct cert_time time,
-	int64_t *produced, struct why *w) MUST_CHECK;
+enum err trust_verdict(struct bytes answer, struct ocsp_question q, struct cert_time time, int64_t *produced, struct why *w) MUST_CHECK;
 
 #endif

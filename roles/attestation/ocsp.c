@@ -173,7 +173,7 @@ static void looked_up(void *arg, enum err e)
 	if (e)
 		e = ocsp_error_write(OCSP_RESPONSE_STATUS_TRYLATER, &der, &n);
 	else
-		e = ocsp_answer_write(&o->q, o->status, ca->ocsp_cert, ca->ocsp_key, o->now, conf->ocsp_fresh, &der, &n);
+		e = ocsp_answer_write(&o->q, o->status, (struct ocsp_signer){ ca->ocsp_cert, ca->ocsp_key, o->now, conf->ocsp_fresh }, &der, &n);
 	if (!e && last && !o->q.nonce)
 		keep(o, der, n);
 	desk_count(o->process->desk, COUNT_OCSP, 1);

@@ -18,11 +18,6 @@
 
 enum { CHALLENGE_S = 300, CHALLENGE_OVER_S = 60, DM_MS = 5000, PACKAGE_MAX_ = 32 * 1024 };
 
-static struct cert_time now(void)
-{
-	return (struct cert_time){ clock_now(), 0 };
-}
-
 static enum err hash_text(struct bytes der, uint8_t hash[32], char text[65])
 {
 	enum err e = cms_hash(der, hash);
@@ -217,7 +212,7 @@ static enum err ocsp_letter(struct tx *tx, struct proving *v)
 
 	snprintf(maker, sizeof(maker), "%.*s", (int)strcspn(v->by.party.id, ":"), v->by.party.id);
 	ocsp = subscribe_ocsp(v->process, "factory", maker);
-	e = *ocsp ? ocsp_ask_write(&v->by.cert, 1, v->by.issuer, v->hash, &der, &n)
+	e = *ocsp ? ocsp_ask_write((struct ocsp_question){ &v->by.cert, 1, v->by.issuer, v->hash }, &der, &n)
 		: fail(&v->why, ERR_AGAIN, "dlusim %s knows no OCSP address of attestation %s or factory %s; `usher peer add` names it", v->process->id,
 			((const struct conf *)v->process->conf)->attestation, maker);
 	if (!e)
@@ -451,7 +446,7 @@ static enum err told_ocsp(struct tx *tx, struct errand *e, const struct errand_e
 	if (!err)
 		err = cms_hash(BYTES(v.answer, v.answer_n), hash);
 	if (!err)
-		err = trust_verdict(event->body, &by.cert, 1, by.issuer, hash, now(), &produced, w);
+		err = trust_verdict(event->body, (struct ocsp_question){ &by.cert, 1, by.issuer, hash }, (struct cert_time){ clock_now(), 0 }, &produced, w);
 	if (err == ERR_UNAVAILABLE)
 		err = ERR_AGAIN;
 	if (!err)

@@ -93,9 +93,10 @@ static enum err chain_check(struct seal *s, struct why *w)
 /* Good, and said so minutes ago: ocsp_answer_check holds producedAt against our clock. */
 static enum err fresh_check(struct seal *s, struct why *w)
 {
+	const struct ocsp_question q = { &s->by.cert, 1, s->by.issuer, s->hash };
 	int64_t produced = 0;
 
-	return trust_verdict(BYTES(s->ocsp.p, s->ocsp.n), &s->by.cert, 1, s->by.issuer, s->hash, (struct cert_time){ clock_now(), 0 }, &produced, w);
+	return trust_verdict(BYTES(s->ocsp.p, s->ocsp.n), q, (struct cert_time){ clock_now(), 0 }, &produced, w);
 }
 
 static enum err key_read(struct seal *s, struct why *w)

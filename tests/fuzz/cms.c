@@ -62,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	signed_object(BYTES(data, n));
 	if (!ocsp_ask_read(BYTES(data, n), &ask))
 		ocsp_ask_free(&ask);
-	if (!ocsp_answer_check(BYTES(data, n), &leaf.cert, 1, pki.ca, nonce, at_now(), &status, &produced, NULL))
+	if (!ocsp_answer_check(BYTES(data, n), (struct ocsp_question){ &leaf.cert, 1, pki.ca, nonce }, at_now(), &status, &produced, NULL))
 		abort();
 	if (!package_open(BYTES(data, n), leaf.key, &content, &len, NULL))
 		OPENSSL_clear_free(content, len);

@@ -162,7 +162,7 @@ enum err tre_ocsp_ask(struct tre *t, unsigned turn, const char **where, uint8_t 
 	n = missing(t, ca);
 	at = (size_t)(n ? ca[turn % (unsigned)n] : 0); /* none: all are good, and the USIM could not be written */
 	*where = t->route->ocsp.item[at < t->route->ocsp.n ? at : t->route->ocsp.n - 1];
-	return ocsp_ask_write(certs, of_one_ca(t, (int)at, certs), t->by[at].issuer, t->state.ocsp_nonce, der, len);
+	return ocsp_ask_write((struct ocsp_question){ certs, of_one_ca(t, (int)at, certs), t->by[at].issuer, t->state.ocsp_nonce }, der, len);
 }
 
 /* Answers come in any order: this one is of the CA by whose own OCSP signer it is signed. */
@@ -172,11 +172,11 @@ static enum err verdict_of(struct tre *t, struct bytes response, int *ca, int64_
 	enum err e = ERR_UNAVAILABLE;
 
 	for (*ca = 0; *ca < BY_COUNT; ++*ca) {
-		size_t n = of_one_ca(t, *ca, certs);
+		const struct ocsp_question q = { certs, of_one_ca(t, *ca, certs), t->by[*ca].issuer, t->state.ocsp_nonce };
 
-		if (n)
-			e = trust_verdict(response, certs, n, t->by[*ca].issuer, t->state.ocsp_nonce, time_now(t), produced, w);
-		if (n && (!e || e == ERR_MISSING || e == ERR_REVOKED))
+		if (q.n)
+			e = trust_verdict(response, q, time_now(t), produced, w);
+		if (q.n && (!e || e == ERR_MISSING || e == ERR_REVOKED))
 			return e;
 	}
 	return ERR_UNAVAILABLE;

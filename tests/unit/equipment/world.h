@@ -387,7 +387,7 @@ static inline enum err make_ocsp_of(struct world *w, const struct pki *p, unsign
 	assert_int_equal(ocsp_ask_read(BYTES(der, n), &q), OK);
 	w->asked = (int)q.n;
 	OPENSSL_free(der);
-	assert_int_equal(ocsp_answer_write(&q, s, p->ocsp, p->ocsp_key, when, 300, &der, &n), OK);
+	assert_int_equal(ocsp_answer_write(&q, s, (struct ocsp_signer){ p->ocsp, p->ocsp_key, when, 300 }, &der, &n), OK);
 	ocsp_ask_free(&q);
 	assert_true(n <= sizeof(w->ocsp));
 	memcpy(w->ocsp, der, w->ocsp_n = n);

@@ -46,19 +46,18 @@ static int world_end(void **state)
 	return 0;
 }
 
-/* Asks about cert with nonce, answers as said by signer; DER to be freed. */
-static uint8_t *answer(struct world *w, X509 *cert, const uint8_t nonce[OCSP_NONCE], struct ocsp_status said, X509 *signer, EVP_PKEY *key, int64_t at,
-	size_t *n)
+/* Asks about cert with nonce, answers as said and signed; DER to be freed. */
+static uint8_t *answer(struct world *w, X509 *cert, const uint8_t nonce[OCSP_NONCE], struct ocsp_status said, struct ocsp_signer by, size_t *n)
 {
 	struct ocsp_ask ask;
 	uint8_t *der, *out;
 	size_t len;
 
-	assert_int_equal(ocsp_ask_write(&cert, 1, w->pki.sign_ca, nonce, &der, &len), OK);
+	assert_int_equal(ocsp_ask_write((struct ocsp_question){ &cert, 1, w->pki.sign_ca, nonce }, &der, &len), OK);
 	assert_int_equal(ocsp_ask_read(BYTES(der, len), &ask), OK);
 	assert_int_equal(ocsp_ask_issuer(&ask, 0, w->pki.sign_ca), 1);
 	assert_int_equal(ocsp_ask_issuer(&ask, 0, w->pki.tls_ca), 0);
-	assert_int_equal(ocsp_answer_write(&ask, &said, signer, key, at, 300, &out, n), OK);
+	assert_int_equal(ocsp_answer_write(&ask, &said, by, &out, n), OK);
 	ocsp_ask_free(&ask);
 	OPENSSL_free(der);
 	return out;
@@ -66,7 +65,7 @@ static uint8_t *answer(struct world *w, X509 *cert, const uint8_t nonce[OCSP_NON
 
 static enum err check(struct world *w, const uint8_t *der, size_t n, struct cert_time time)
 {
-	return ocsp_answer_check(BYTES(der, n), &w->cert, 1, w->pki.sign_ca, w->nonce, time, &w->status, &w->produced, &w->why);
+	return ocsp_answer_check(BYTES(der, n), (struct ocsp_question){ &w->cert, 1, w->pki.sign_ca, w->nonce }, time, &w->status, &w->produced, &w->why);
 }
 
 static const struct ocsp_status good = { .state = OCSP_GOOD };
@@ -78,7 +77,7 @@ static void what_was_said(void **state)
 
 	for (size_t i = 0; i < 3; i++) {
 		size_t n;
-		uint8_t *der = answer(w, w->cert, w->nonce, said[i], w->signer, w->signer_key, w->now, &n);
+		uint8_t *der = answer(w, w->cert, w->nonce, said[i], (struct ocsp_signer){ w->signer, w->signer_key, w->now, 300 }, &n);
 
 		assert_int_equal(check(w, der, n, (struct cert_time){ w->now, 0 }), OK);
 		assert_int_equal(w->status.state, said[i].state);
@@ -102,11 +101,11 @@ static void for_whom(void **state)
 	size_t n;
 
 	memset(other, 8, sizeof(other));
-	der = answer(w, w->cert, other, good, w->signer, w->signer_key, w->now, &n); /* an answer to somebody else, or an old one */
+	der = answer(w, w->cert, other, good, (struct ocsp_signer){ w->signer, w->signer_key, w->now, 300 }, &n); /* an answer to somebody else, or an old one */
 	assert_int_equal(check(w, der, n, (struct cert_time){ w->now, 0 }), ERR_AUTH);
 	assert_int_equal(check(w, der, n, (struct cert_time){ w->now, 1 }), ERR_AUTH);
 	OPENSSL_free(der);
-	der = answer(w, w->other, w->nonce, good, w->signer, w->signer_key, w->now, &n); /* about another certificate */
+	der = answer(w, w->other, w->nonce, good, (struct ocsp_signer){ w->signer, w->signer_key, w->now, 300 }, &n); /* about another certificate */
 	assert_int_equal(check(w, der, n, (struct cert_time){ w->now, 0 }), ERR_MISSING);
 	OPENSSL_free(der);
 	assert_int_equal(ocsp_error_write(3, &der, &n), OK); /* tryLater */
@@ -128,7 +127,7 @@ static void by_whom(void **state)
 
 	for (size_t i = 0; i < 4; i++) {
 		size_t n;
-		uint8_t *der = answer(w, w->cert, w->nonce, good, bad[i], w->signer_key, w->now, &n);
+		uint8_t *der = answer(w, w->cert, w->nonce, good, (struct ocsp_signer){ bad[i], w->signer_key, w->now, 300 }, &n);
 
 		assert_int_equal(check(w, der, n, (struct cert_time){ w->now, 0 }), ERR_AUTH);
 		OPENSSL_free(der);
@@ -148,7 +147,7 @@ static void of_when(void **state)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		size_t n;
-		uint8_t *der = answer(w, w->cert, w->nonce, good, w->signer, w->signer_key, w->now + cases[i].at, &n);
+		uint8_t *der = answer(w, w->cert, w->nonce, good, (struct ocsp_signer){ w->signer, w->signer_key, w->now + cases[i].at, 300 }, &n);
 
 		assert_int_equal(check(w, der, n, (struct cert_time){ w->now, cases[i].floor_only }), cases[i].err);
 		OPENSSL_free(der);

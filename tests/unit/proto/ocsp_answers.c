@@ -92,7 +92,7 @@ static void ask(X509 *const *certs, size_t n, const char *line)
 	uint8_t *der = NULL;
 	size_t len = 0;
 
-	assert_int_equal(ocsp_ask_write(certs, n, w.pki.ca, w.nonce, &der, &len), OK);
+	assert_int_equal(ocsp_ask_write((struct ocsp_question){ certs, n, w.pki.ca, w.nonce }, &der, &len), OK);
 	file_write(w.dir, "request", BYTES(der, len));
 	OPENSSL_free(der);
 	run(w.dir, line);
@@ -103,7 +103,7 @@ static enum err check_at(X509 *cert, struct cert_time time, struct ocsp_status *
 {
 	struct why why = { "" };
 	int64_t produced = 0;
-	enum err e = ocsp_answer_check(BYTES(w.der, w.n), &cert, 1, w.pki.ca, w.nonce, time, s, &produced, &why);
+	enum err e = ocsp_answer_check(BYTES(w.der, w.n), (struct ocsp_question){ &cert, 1, w.pki.ca, w.nonce }, time, s, &produced, &why);
 
 	if (!e)
 		assert_true(produced > clock_now() - 60 && produced <= clock_now());
@@ -126,7 +126,7 @@ static void openssl_answers_what_we_ask(void **state)
 
 	(void)state;
 	ask(all, 3, ANSWER);
-	assert_int_equal(ocsp_answer_check(BYTES(w.der, w.n), all, 3, w.pki.ca, w.nonce, at_now(), s, &produced, &why), OK);
+	assert_int_equal(ocsp_answer_check(BYTES(w.der, w.n), (struct ocsp_question){ all, 3, w.pki.ca, w.nonce }, at_now(), s, &produced, &why), OK);
 	assert_int_equal(s[0].state, OCSP_GOOD);
 	assert_int_equal(s[1].state, OCSP_REVOKED);
 	assert_int_equal(s[1].revoked_at, 1735689600);
@@ -269,11 +269,11 @@ static void openssl_reads_what_we_answer(void **state)
 	size_t n = 0;
 
 	(void)state;
-	assert_int_equal(ocsp_ask_write(all, 3, w.pki.ca, w.nonce, &der, &n), OK);
+	assert_int_equal(ocsp_ask_write((struct ocsp_question){ all, 3, w.pki.ca, w.nonce }, &der, &n), OK);
 	file_write(w.dir, "request", BYTES(der, n));
 	assert_int_equal(ocsp_ask_read(BYTES(der, n), &q), OK);
 	OPENSSL_free(der);
-	assert_int_equal(ocsp_answer_write(&q, s, w.pki.ocsp, w.pki.ocsp_key, clock_now(), 300, &der, &n), OK);
+	assert_int_equal(ocsp_answer_write(&q, s, (struct ocsp_signer){ w.pki.ocsp, w.pki.ocsp_key, clock_now(), 300 }, &der, &n), OK);
 	file_write(w.dir, "ours", BYTES(der, n));
 	ocsp_ask_free(&q);
 	OPENSSL_free(der);

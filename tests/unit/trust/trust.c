@@ -26,6 +26,7 @@ static void verdicts(void **state)
 	struct pki p;
 	struct signer a, b;
 	X509 *certs[2];
+	struct ocsp_question asked = { certs, 2, NULL, nonce }, another, nothing;
 	uint8_t *der = NULL, other[OCSP_NONCE] = { 8 };
 	size_t n = 0;
 	struct ocsp_ask q;
@@ -37,26 +38,30 @@ static void verdicts(void **state)
 	leaf_new(&p, "dlusim", "dlusim.example", &b);
 	certs[0] = a.cert;
 	certs[1] = b.cert;
-	assert_int_equal(ocsp_ask_write(certs, 2, p.ca, nonce, &der, &n), OK);
+	asked.issuer = p.ca;
+	another = nothing = asked;
+	another.nonce = other;
+	nothing.n = 0;
+	assert_int_equal(ocsp_ask_write(asked, &der, &n), OK);
 	assert_int_equal(ocsp_ask_read(BYTES(der, n), &q), OK);
 	OPENSSL_free(der);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		const struct ocsp_status s[] = { { rows[i].one, clock_now() - 9, 1 }, { rows[i].two, clock_now() - 9, -1 } };
 		struct why w = { "" };
 
-		assert_int_equal(ocsp_answer_write(&q, s, p.ocsp, p.ocsp_key, clock_now(), 300, &der, &n), OK);
-		assert_int_equal(trust_verdict(BYTES(der, n), certs, 2, p.ca, nonce, at_now(), &produced, &w), rows[i].verdict);
+		assert_int_equal(ocsp_answer_write(&q, s, (struct ocsp_signer){ p.ocsp, p.ocsp_key, clock_now(), 300 }, &der, &n), OK);
+		assert_int_equal(trust_verdict(BYTES(der, n), asked, at_now(), &produced, &w), rows[i].verdict);
 		assert_string_equal(w.text, rows[i].sentence);
 		/* no verdict: another nonce, other octets, nothing at all */
-		assert_int_equal(trust_verdict(BYTES(der, n), certs, 2, p.ca, other, at_now(), &produced, &w), ERR_UNAVAILABLE);
+		assert_int_equal(trust_verdict(BYTES(der, n), another, at_now(), &produced, &w), ERR_UNAVAILABLE);
 		der[n / 2] ^= 1;
-		assert_int_equal(trust_verdict(BYTES(der, n), certs, 2, p.ca, nonce, at_now(), &produced, &w), ERR_UNAVAILABLE);
+		assert_int_equal(trust_verdict(BYTES(der, n), asked, at_now(), &produced, &w), ERR_UNAVAILABLE);
 		OPENSSL_free(der);
-		assert_int_equal(trust_verdict(BYTES("", 0), certs, 2, p.ca, nonce, at_now(), &produced, &w), ERR_UNAVAILABLE);
-		assert_int_equal(trust_verdict(BYTES("", 0), certs, 0, p.ca, nonce, at_now(), &produced, &w), ERR_LIMIT);
+		assert_int_equal(trust_verdict(BYTES("", 0), asked, at_now(), &produced, &w), ERR_UNAVAILABLE);
+		assert_int_equal(trust_verdict(BYTES("", 0), nothing, at_now(), &produced, &w), ERR_LIMIT);
 	}
 	assert_int_equal(ocsp_error_write(OCSP_RESPONSE_STATUS_UNAUTHORIZED, &der, &n), OK);
-	assert_int_equal(trust_verdict(BYTES(der, n), certs, 2, p.ca, nonce, at_now(), &produced, &(struct why){ "" }), ERR_UNAVAILABLE);
+	assert_int_equal(trust_verdict(BYTES(der, n), asked, at_now(), &produced, &(struct why){ "" }), ERR_UNAVAILABLE);
 	OPENSSL_free(der);
 	ocsp_ask_free(&q);
 	leaf_free(&a);
