@@ -141,7 +141,8 @@ static void bar(struct tx *tx, struct number *x)
 		tx_mark(tx, MARK_OWED);
 }
 
-static enum err move_write(struct tx *tx, const struct numbers *n, const struct number_move *m, const struct number_by *by, struct number *x, struct why *w)
+static enum err move_write(struct tx *tx, const struct numbers *n, const struct number_move *m, const struct number_event *event, struct number *x,
+	struct why *w)
 {
 	const struct number_state *to;
 	char text[400], from[NUMBER_STATE];
@@ -165,26 +166,26 @@ static enum err move_write(struct tx *tx, const struct numbers *n, const struct 
 	e = tx_do(tx, n->sql.set, WITH(B_TEXT("state", x->state), B_TEXT("before", x->before), B_TEXT("visited", x->visited),
 		B_TEXT("cancel", x->cancel), B_INT("now", clock_now()), B_TEXT("id", x->id)));
 	if (!e && m->text) {
-		sentence(m->text, x, by->text, text, sizeof(text));
-		e = tx_audit(tx, m->step, ABOUT({ n->kind, x->id }, { "equipment", x->equipment }, by->more[0], by->more[1]), "%s", text);
+		sentence(m->text, x, event->by, text, sizeof(text));
+		e = tx_audit(tx, m->step, ABOUT({ n->kind, x->id }, { "equipment", x->equipment }, event->more[0], event->more[1]), "%s", text);
 	}
 	if (!e && to == n->states)
 		e = empty(tx, n, x->id);
 	return e;
 }
 
-enum err number_event(struct tx *tx, const struct numbers *n, const char *id, const char *event, const struct number_by *by, struct number *x, struct why *w)
+enum err number_event(struct tx *tx, const struct numbers *n, const char *id, const struct number_event *event, struct number *x, struct why *w)
 {
 	struct number here;
 	const struct number_move *m;
 	enum err e = number_get(tx, n, id, x ? x : &here, w);
 
 	x = x ? x : &here;
-	m = e ? NULL : move_of(n, x->state, event);
+	m = e ? NULL : move_of(n, x->state, event->name);
 	if (!e)
-		e = m ? move_write(tx, n, m, by, x, w) : not_from_here(n, x, event, w);
+		e = m ? move_write(tx, n, m, event, x, w) : not_from_here(n, x, event->name, w);
 	m = e || *x->cancel ? NULL : move_of(n, x->state, "let-go"); /* nobody holds it: what waits for that happens at once */
-	return m ? move_write(tx, n, m, BY("nobody"), x, w) : e;
+	return m ? move_write(tx, n, m, EVENT("let-go", "nobody"), x, w) : e;
 }
 
 enum err number_let_go(struct tx *tx, const struct numbers *n, const char *id, const char *plmn)
@@ -197,7 +198,7 @@ enum err number_let_go(struct tx *tx, const struct numbers *n, const char *id, c
 		return e;
 	e = number_get(tx, n, id, &x, tx_why(tx));
 	m = e ? NULL : move_of(n, x.state, "let-go");
-	return m ? move_write(tx, n, m, BY(plmn), &x, tx_why(tx)) : e;
+	return m ? move_write(tx, n, m, EVENT("let-go", plmn), &x, tx_why(tx)) : e;
 }
 
 enum err number_key(struct tx *tx, const struct numbers *n, const char *id, const struct secret *k, const struct secret *opc)
@@ -235,7 +236,7 @@ enum err number_take(struct tx *tx, const struct numbers *n, const struct number
 	e = tx_do(tx, n->sql.take, WITH(B_TEXT("equipment", to->equipment), B_INT("now", clock_now()), B_TEXT("id", id)));
 	if (!e)
 		e = number_key(tx, n, id, to->k, to->opc);
-	return e ? e : number_event(tx, n, id, to->event, to->by, x, w);
+	return e ? e : number_event(tx, n, id, to->event, x, w);
 }
 
 /* --- time --- */
@@ -255,6 +256,6 @@ enum err number_due(struct tx *tx, const struct numbers *n, const struct errand 
 	enum err err = number_get(tx, n, e->id, &x, w);
 
 	if (!err && number_may(n, x.state, event))
-		err = number_event(tx, n, e->id, event, BY("time"), NULL, w);
+		err = number_event(tx, n, e->id, EVENT(event, "time"), NULL, w);
 	return err ? err : tx_errand_end(tx, e->kind, e->id);
 }

@@ -69,24 +69,24 @@ int number_may(const struct numbers *n, const char *state, const char *event);
 /* --- in a transaction --- */
 /* ERR_MISSING with a sentence. */
 enum err number_get(struct tx *tx, const struct numbers *n, const char *id, struct number *x, struct why *w) MUST_CHECK;
-/* Who or what did it, for the audit's sentence, and subjects beside number and equipment. BY(plmn), BY_ABOUT(maker, { "order", id }) */
-struct number_by {
-	const char *text;
+/* What happens to a number, and by whom or what, for the audit's sentence, and subjects beside number and equipment:
+ * EVENT("location", plmn), EVENT_ABOUT("issue", maker, { "order", id }) */
+struct number_event {
+	const char *name, *by;
 	struct about more[3]; /* ended by {0} */
 };
-#define BY(text_) (&(const struct number_by){ .text = (text_) })
-#define BY_ABOUT(text_, ...) (&(const struct number_by){ .text = (text_), .more = { __VA_ARGS__ } })
+#define EVENT(name_, by_) (&(const struct number_event){ .name = (name_), .by = (by_) })
+#define EVENT_ABOUT(name_, by_, ...) (&(const struct number_event){ .name = (name_), .by = (by_), .more = { __VA_ARGS__ } })
 /*
  * The one way in which a number changes its state. x (may be NULL): the number afterwards.
  * ERR_ORDER: no such move; the sentence names the state and what may come next.
  */
-enum err number_event(struct tx *tx, const struct numbers *n, const char *id, const char *event, const struct number_by *by, struct number *x,
-	struct why *w) MUST_CHECK;
-/* Who gets a number, with which keys, by which move. */
+enum err number_event(struct tx *tx, const struct numbers *n, const char *id, const struct number_event *event, struct number *x, struct why *w) MUST_CHECK;
+/* Who gets a number, with which keys, by which event. */
 struct number_issue {
-	const char *equipment, *event;
+	const char *equipment;
 	const struct secret *k, *opc;
-	const struct number_by *by;
+	const struct number_event *event;
 };
 /* A number that nobody has, those never used first. ERR_LIMIT: none is left. */
 enum err number_take(struct tx *tx, const struct numbers *n, const struct number_issue *to, struct number *x, struct why *w) MUST_CHECK;

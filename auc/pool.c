@@ -247,7 +247,7 @@ static enum err move_write(struct tx *tx, void *arg)
 	enum err e = strcmp(c->event, "release") ? OK : may_release(tx, c);
 
 	if (!e)
-		e = number_event(tx, c->numbers, c->id, c->event, BY(c->by), &c->number, &c->why);
+		e = number_event(tx, c->numbers, c->id, EVENT(c->event, c->by), &c->number, &c->why);
 	json_decref(c->answer);
 	c->answer = e ? NULL : number_json(c->numbers, &c->number);
 	return e;

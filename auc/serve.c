@@ -373,7 +373,7 @@ static enum err location_write(struct tx *tx, void *arg)
 	if (*c->visited && strcmp(c->visited, c->plmn)) /* it moved: the network where it was lets go */
 		tx_mark(tx, MARK_OWED);
 	if (!e && number_may(n, c->state, "location"))
-		return number_event(tx, n, c->in.imsi, "location", BY(c->plmn), NULL, tx_why(tx));
+		return number_event(tx, n, c->in.imsi, EVENT("location", c->plmn), NULL, tx_why(tx));
 	return e ? e : tx_audit(tx, "attach", ABOUT({ n->kind, c->in.imsi }, { "equipment", c->equipment }), "%s attached in network %s", c->in.imsi, c->plmn);
 }
 

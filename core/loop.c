@@ -275,7 +275,7 @@ static enum err bind_here(const char *name, const char *address, enum socket_kin
 	return OK;
 }
 
-static enum err bound_name(int fd, char *bound, size_t cap)
+static enum err bound_name(int fd, char bound[BOUND_MAX])
 {
 	struct sockaddr_storage sa;
 	socklen_t n = sizeof(sa);
@@ -284,12 +284,11 @@ static enum err bound_name(int fd, char *bound, size_t cap)
 	if (getsockname(fd, (struct sockaddr *)&sa, &n)
 		|| getnameinfo((struct sockaddr *)&sa, n, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV))
 		return ERR_IO;
-	n = (socklen_t)snprintf(bound, cap, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
-	return n < cap ? OK : ERR_LIMIT;
+	snprintf(bound, BOUND_MAX, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+	return OK;
 }
 
-enum err loop_socket(const char *name, const char *address, enum socket_kind kind, int *fd, char *bound, size_t cap,
-	struct why *w)
+enum err loop_socket(const char *name, const char *address, enum socket_kind kind, int *fd, char bound[BOUND_MAX], struct why *w)
 {
 	enum err e = OK;
 	int type = 0;
@@ -304,7 +303,7 @@ enum err loop_socket(const char *name, const char *address, enum socket_kind kin
 		return e;
 	if (getsockopt(*fd, SOL_SOCKET, SO_TYPE, &type, &n) || type != (kind == SOCKET_TCP ? SOCK_STREAM : SOCK_DGRAM))
 		e = fail(w, ERR_FORMAT, "listener %s: the socket handed in is of the wrong type", name);
-	else if (evutil_make_socket_nonblocking(*fd) || bound_name(*fd, bound, cap))
+	else if (evutil_make_socket_nonblocking(*fd) || bound_name(*fd, bound))
 		e = fail(w, ERR_IO, "listener %s: %s", name, strerror(errno));
 	if (e) {
 		close(*fd);

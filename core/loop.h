@@ -38,12 +38,12 @@ struct timer *timer_every(struct loop *l, int64_t ms, void (*fn)(void *), void *
 void timer_stop(struct timer *t); /* NULL is fine */
 
 enum socket_kind { SOCKET_TCP, SOCKET_UDP };
+enum { BOUND_MAX = 80 }; /* "[" an IPv6 address, its zone "]:" a port */
 /*
  * A bound (TCP: listening), non-blocking, close-on-exec socket for the listener `name`: the one handed in by
  * LISTEN_FDS/LISTEN_FDNAMES (sd_listen_fds(3)) if there is one of that name, else bound here to address (host:port).
  * bound gets "host:port" as bound. The caller closes it; fd is -1 after a failure.
  */
-enum err loop_socket(const char *name, const char *address, enum socket_kind kind, int *fd, char *bound, size_t cap,
-	struct why *w) MUST_CHECK;
+enum err loop_socket(const char *name, const char *address, enum socket_kind kind, int *fd, char bound[BOUND_MAX], struct why *w) MUST_CHECK;
 
 #endif

@@ -43,7 +43,7 @@ struct server {
 	struct timer *sweep;
 	unsigned hand;
 	unsigned ask_client;
-	char bound[320];
+	char bound[BOUND_MAX];
 	char name[24];
 };
 
@@ -515,7 +515,7 @@ enum err server_open(struct loop *l, const struct server_conf *c, struct server 
 	snprintf(s->name, sizeof(s->name), "%s", c->name);
 	for (const struct route *r = c->routes; r->method; r++)
 		s->ask_client |= !(r->who & WHO_ANYONE);
-	e = loop_socket(c->name, c->address, SOCKET_TCP, &fd, s->bound, sizeof(s->bound), w);
+	e = loop_socket(c->name, c->address, SOCKET_TCP, &fd, s->bound, w);
 	if (!e && serve(s, fd))
 		e = fail(w, ERR_IO, "cannot serve %s on %s", c->name, s->bound);
 	if (e) {

@@ -379,7 +379,7 @@ static enum err plain_address(const struct gsup_listener *c, const char *bound, 
 enum err gsup_listen(struct loop *loop, const struct gsup_listener *c, struct gsup_server **out, struct why *w)
 {
 	struct gsup_server *s = calloc(1, sizeof(*s));
-	char bound[300];
+	char bound[BOUND_MAX];
 	int fd = -1;
 	enum err e;
 
@@ -387,7 +387,7 @@ enum err gsup_listen(struct loop *loop, const struct gsup_listener *c, struct gs
 		return ERR_NOMEM;
 	s->loop = loop;
 	s->conf = *c;
-	e = loop_socket(c->name, c->address, SOCKET_TCP, &fd, bound, sizeof(bound), w);
+	e = loop_socket(c->name, c->address, SOCKET_TCP, &fd, bound, w);
 	if (e)
 		fd = -1;
 	else

@@ -47,7 +47,7 @@ struct tunnel_server {
 	int count, most;
 	struct tunnel_events events;
 	void *arg;
-	char bound[TUNNEL_TARGET];
+	char bound[BOUND_MAX];
 };
 
 /* --- heads, as text --- */
@@ -594,7 +594,7 @@ enum err tunnel_listen(struct loop *l, const struct tunnel_conf *c, struct tunne
 	s->arg = c->arg;
 	e = carriers_new(l, c->tls ? comes_again : NULL, s, &s->carriers);
 	if (!e)
-		e = loop_socket(c->name, c->address, SOCKET_TCP, &fd, s->bound, sizeof(s->bound), w);
+		e = loop_socket(c->name, c->address, SOCKET_TCP, &fd, s->bound, w);
 	if (!e) {
 		s->listener = evconnlistener_new(loop_base(l), accepted, s, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
 		if (!s->listener)

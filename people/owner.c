@@ -122,7 +122,8 @@ static int row_of(struct claim *c, char *line, json_t **row, char *why, size_t c
 		snprintf(why, cap, "serial `%.40s` is not a number", own);
 		return 0;
 	}
-	e = object_claim_proof(&k, c->owner.operator, c->owner.dlusim, equipment, c->owner.name, serial, proof);
+	e = object_claim_proof(&k, &(struct claimed){ .operator = c->owner.operator, .dlusim = c->owner.dlusim, .equipment = equipment, .owner = c->owner.name,
+		.serial = serial }, proof);
 	secret_wipe(&k, sizeof(k));
 	*row = e ? NULL : json_pack("{s:s, s:s, s:I, s:o?}", "equipment", equipment, "registration", registration, "serial", (json_int_t)serial,
 		"proof", json_hex(BYTES_OF(proof)));

@@ -23,7 +23,7 @@
 enum { LISTENERS = 8, DIRS = 64, TICK_MS = 50, READY_MS = 20000, STOP_MS = 5000, RESTART_MOST_MS = 10000 };
 
 struct listener {
-	char name[24], address[300], bound[300];
+	char name[24], address[300], bound[BOUND_MAX];
 	int fd;
 };
 struct place {
@@ -154,7 +154,7 @@ static int place_bind(struct place *p)
 		struct listener *l = p->listener + i;
 		enum socket_kind kind = strncmp(l->address, "udp://", 6) ? SOCKET_TCP : SOCKET_UDP;
 
-		if (loop_socket(l->name, l->address, kind, &l->fd, l->bound, sizeof(l->bound), &w))
+		if (loop_socket(l->name, l->address, kind, &l->fd, l->bound, &w))
 			return sorry("%s: %s", p->dir, w.text);
 	}
 	return ports_write(p);

@@ -432,10 +432,9 @@ enum err order_keys_read(struct bytes der, struct order_keys *k)
 
 /* --- claims --- */
 
-enum err object_claim_proof(const struct secret *claim_key, const char *operator, const char *dlusim, const char *equipment,
-	const char *owner, int64_t serial, uint8_t proof[32])
+enum err object_claim_proof(const struct secret *claim_key, const struct claimed *c, uint8_t proof[32])
 {
-	const char *const texts[] = { operator, dlusim, equipment, owner };
+	const char *const texts[] = { c->operator, c->dlusim, c->equipment, c->owner };
 	uint8_t inside[1200], der[1300];
 	struct wr in = wr_of(inside, sizeof(inside)), w = wr_of(der, sizeof(der));
 	unsigned n = 32;
@@ -443,7 +442,7 @@ enum err object_claim_proof(const struct secret *claim_key, const char *operator
 	put_number(&in, 1);
 	for (int i = 0; i < 4; i++)
 		put(&in, DER_UTF8, bytes_text(texts[i]));
-	put_number(&in, serial);
+	put_number(&in, c->serial);
 	put(&w, DER_SEQUENCE, wr_view(&in));
 	if (wr_done(&in) || wr_done(&w))
 		return ERR_LIMIT;

@@ -120,9 +120,13 @@ size_t object_size(enum object o);           /* octets of its struct */
 enum err order_keys_write(const struct order_keys *k, uint8_t *dst, size_t cap, size_t *n) MUST_CHECK;
 enum err order_keys_read(struct bytes der, struct order_keys *k) MUST_CHECK;
 
+/* What a claim says. */
+struct claimed {
+	const char *operator, *dlusim, *equipment, *owner;
+	int64_t serial;
+};
 /* HMAC-SHA-256 under the claim key over SEQUENCE { 1, operator, DLUSIM, equipment, owner, serial } (DESIGN 1). */
-enum err object_claim_proof(const struct secret *claim_key, const char *operator, const char *dlusim, const char *equipment,
-	const char *owner, int64_t serial, uint8_t proof[32]) MUST_CHECK;
+enum err object_claim_proof(const struct secret *claim_key, const struct claimed *c, uint8_t proof[32]) MUST_CHECK;
 /* The claim key's 26 letters on the label (RFC 4648 6, no padding). */
 enum err claim_key_text(const struct secret *k, char dst[27]) MUST_CHECK;
 enum err claim_key_read(const char *text, struct secret *k) MUST_CHECK;

@@ -7,6 +7,7 @@
  */
 #include "core/loop.h"
 #include "proto/cms.h"
+#include "proto/digest.h"
 
 enum { SLOT_PIMSI_MAX = 4 };
 
@@ -44,9 +45,12 @@ struct cert_time tre_time(const struct tre *t);
  * a USIM that was never committed answers only while it is on trial. ERR_MISSING: no such slot.
  */
 enum err tre_apdu(struct tre *t, int slot, struct bytes apdu, uint8_t answer[256], size_t *n) MUST_CHECK;
-/* Answers a challenge of discover: nonce = base64(RAND || AUTN) and realm as received; line: the Authorization header's
- * value, with auts if the sequence number was not fresh. nonce "": the first request. ERR_AUTH: not our operator. */
-enum err tre_discover(struct tre *t, int slot, const char *realm, const char *uri, const char *nonce, char *line, size_t cap, struct why *w) MUST_CHECK;
+/* A challenge of discover as received: nonce = base64(RAND || AUTN), "": none yet, the first request. */
+struct discover_ask {
+	const char *realm, *uri, *nonce;
+};
+/* Answers it; line: the Authorization header's value, with auts if the sequence number was not fresh. ERR_AUTH: not our operator. */
+enum err tre_discover(struct tre *t, int slot, struct discover_ask ask, char line[DIGEST_LINE], struct why *w) MUST_CHECK;
 /* Takes a discover answer: signed by the order's operator, for this PIMSI, equipment and certificate, with our nonce, a right
  * claim proof, and no lower claim serial. out (may be NULL) gets what the agent may read. */
 enum err tre_route(struct tre *t, struct bytes der, struct discover_answer *out, struct why *w) MUST_CHECK;

@@ -55,7 +55,7 @@ void pool_show(struct ask *a, void *process);         /* GET /v1/pool/<imsi> */
 void pool_move(struct ask *a, void *process);         /* POST /v1/pool/<imsi> */
 enum err pool_status(struct tx *tx, json_t *into, void *process);
 /* In tx: an allocated IMSI gets a new K and OPc and is prepared for equipment. ERR_LIMIT: none is left. */
-enum err pool_prepare(struct tx *tx, const char *equipment, const struct number_by *by, char imsi[DIGITS_MAX], struct why *w) MUST_CHECK;
+enum err pool_prepare(struct tx *tx, const char *equipment, const struct number_event *event, char imsi[DIGITS_MAX], struct why *w) MUST_CHECK;
 extern const struct errand_rule expire_rules[]; /* a released IMSI whose package was not used until its expiry is prepared again */
 
 #endif

@@ -46,7 +46,7 @@ static enum err take(struct tx *tx, void *arg)
 		return e;
 	e = imsi_of(tx, c, imsi);
 	if (!e)
-		e = number_event(tx, &imsis, imsi, "receipt", BY_ABOUT(r->package, { "package", r->package }), &x, &c->why);
+		e = number_event(tx, &imsis, imsi, EVENT_ABOUT("receipt", r->package, { "package", r->package }), &x, &c->why);
 	c->is_new = !e;
 	return e ? e : tx_do(tx, "INSERT INTO receipt (equipment, package, imsi, life, taken_at) VALUES (:equipment, :package, :imsi, :life, :now)",
 		WITH(B_TEXT("equipment", r->equipment), B_TEXT("package", r->package), B_TEXT("imsi", imsi), B_INT("life", x.life), B_INT("now", clock_now())));

@@ -77,14 +77,14 @@ static enum err unbook(struct tx *tx, struct number *x, struct why *w)
 	return tx_do(tx, "DELETE FROM booking WHERE imsi = :imsi", WITH(B_TEXT("imsi", x->id)));
 }
 
-enum err pool_prepare(struct tx *tx, const char *equipment, const struct number_by *by, char imsi[DIGITS_MAX], struct why *w)
+enum err pool_prepare(struct tx *tx, const char *equipment, const struct number_event *event, char imsi[DIGITS_MAX], struct why *w)
 {
 	struct secret k, opc;
 	struct number x = { .id = "" };
 	enum err e = keys_make(&k, &opc);
 
 	if (!e)
-		e = number_take(tx, &imsis, &(struct number_issue){ equipment, "book", &k, &opc, by }, &x, w);
+		e = number_take(tx, &imsis, &(struct number_issue){ equipment, &k, &opc, event }, &x, w);
 	memcpy(imsi, x.id, DIGITS_MAX);
 	secret_wipe(&k, sizeof(k));
 	secret_wipe(&opc, sizeof(opc));

@@ -59,7 +59,7 @@ static enum err book_again(struct tx *tx, struct booking *b, int64_t had, int en
 static enum err book_new(struct tx *tx, struct booking *b)
 {
 	char imsi[DIGITS_MAX];
-	enum err e = pool_prepare(tx, b->equipment, BY_ABOUT(b->dlusim, { "certificate", b->certificate }, { "owner", b->owner }), imsi, &b->why);
+	enum err e = pool_prepare(tx, b->equipment, EVENT_ABOUT("book", b->dlusim, { "certificate", b->certificate }, { "owner", b->owner }), imsi, &b->why);
 
 	return e ? e : tx_do(tx, "INSERT INTO booking (equipment, imsi, registration, certificate, owner, serial, dlusim, booked_at)"
 			" VALUES (:equipment, :imsi, :registration, :certificate, :owner, :serial, :dlusim, :now)",

@@ -238,7 +238,7 @@ static enum err package_make(struct tx *tx, struct seal *s, const char *imsi, st
 	enum err e;
 
 	snprintf(what, sizeof(what), "package %s, counter %lld", s->package_id, (long long)s->counter);
-	e = p ? number_event(tx, &imsis, imsi, "seal", BY_ABOUT(what, { "package", s->package_id }), x, &s->why) : ERR_NOMEM;
+	e = p ? number_event(tx, &imsis, imsi, EVENT_ABOUT("seal", what, { "package", s->package_id }), x, &s->why) : ERR_NOMEM;
 	if (!e)
 		e = profile_seal(tx, s, imsi, x->life, p);
 	if (p)

@@ -36,7 +36,7 @@ static enum err take_one(struct tx *tx, struct receipt_call *c, const char *even
 	enum err e = number_get(tx, &pimsis, pimsi, &x, &c->why);
 
 	if (!e)
-		e = number_event(tx, &pimsis, pimsi, number_may(&pimsis, x.state, event) ? event : "receipt", BY(r->operator), &x, &c->why);
+		e = number_event(tx, &pimsis, pimsi, EVENT(number_may(&pimsis, x.state, event) ? event : "receipt", r->operator), &x, &c->why);
 
 	return e ? e : tx_do(tx, "INSERT INTO receipt (equipment, package, pimsi, life, operator, taken_at) VALUES (:equipment, :package, :pimsi, :life,"
 		" :operator, :now)", WITH(B_TEXT("equipment", r->equipment), B_TEXT("package", r->package), B_TEXT("pimsi", pimsi), B_INT("life", x.life),

@@ -54,7 +54,7 @@ static enum err order_make(struct tx *tx, struct batch *b, const struct wish *w,
 
 	memset(o, 0, sizeof(*o));
 	if (!e)
-		e = number_take(tx, &pimsis, &(struct number_issue){ w->equipment, "issue", &keys.k, &keys.opc, BY_ABOUT(b->maker, { "order", b->id }) }, x,
+		e = number_take(tx, &pimsis, &(struct number_issue){ w->equipment, &keys.k, &keys.opc, EVENT_ABOUT("issue", b->maker, { "order", b->id }) }, x,
 			tx_why(tx));
 	if (!e)
 		e = keys_seal(&keys, w->key, o);
@@ -298,7 +298,7 @@ static enum err bind_one(struct tx *tx, void *arg)
 	e = equipment_write(tx, store_owner(tx), x);
 	if (e || strcmp(state, "issued"))
 		return e; /* bound before, by the same binding */
-	return number_event(tx, &pimsis, x->pimsi, "bind", BY_ABOUT(x->maker, { "certificate", x->certificate }), NULL, &x->why);
+	return number_event(tx, &pimsis, x->pimsi, EVENT_ABOUT("bind", x->maker, { "certificate", x->certificate }), NULL, &x->why);
 }
 
 static enum err bindings_write(struct tx *tx, void *arg)

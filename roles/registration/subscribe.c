@@ -23,12 +23,13 @@ struct claim {
 
 static enum err proof_check(const struct process *p, const uint8_t wrapped[SECRET_WRAPPED], struct claim *c)
 {
+	const struct claimed said = { .operator = c->operator, .dlusim = c->dlusim, .equipment = c->equipment, .owner = c->owner, .serial = c->serial };
 	struct secret key;
 	uint8_t right[32];
 	enum err e = kek_unwrap(p->kek, wrapped, &key);
 
 	if (!e)
-		e = object_claim_proof(&key, c->operator, c->dlusim, c->equipment, c->owner, c->serial, right);
+		e = object_claim_proof(&key, &said, right);
 	secret_wipe(&key, sizeof(key));
 	if (!e && !bytes_same(right, c->proof, sizeof(right)))
 		e = fail(&c->why, ERR_AUTH, "the claim proof for %s is wrong: it must be made with the claim key on its label, for operator %s,"
@@ -74,7 +75,7 @@ static enum err route_write(struct tx *tx, struct claim *c)
 
 	for (int i = 0; i < c->mine.n && !e; i++)
 		if (!strcmp(c->mine.state[i], "bound") || (!strcmp(c->mine.state[i], "used") && *c->had && strcmp(c->had, c->operator)))
-			e = number_event(tx, &pimsis, c->mine.pimsi[i], "claim", BY(c->operator), NULL, &c->why);
+			e = number_event(tx, &pimsis, c->mine.pimsi[i], EVENT("claim", c->operator), NULL, &c->why);
 	return e ? e : tx_audit(tx, "subscribe", ABOUT({ "equipment", c->equipment }, { "owner", c->owner }),
 		"owner %s chose operator %s; %s goes to DLUSIM service %s (claim serial %lld)", c->owner, c->operator, c->equipment, c->dlusim,
 		(long long)c->serial);

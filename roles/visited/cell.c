@@ -296,7 +296,7 @@ enum err cell_serve(struct visited *v, struct why *w)
 {
 	const struct conf *c = v->process->conf;
 	struct cell_info info = { .lac = (uint16_t)c->lac, .cell = (uint16_t)c->cell, .rac = (uint8_t)c->rac, .nmo = (int)c->nmo };
-	char bound[300];
+	char bound[BOUND_MAX];
 	int room = 4 << 20;
 	enum err e = text_copy(info.plmn, sizeof(info.plmn), c->id);
 
@@ -307,7 +307,7 @@ enum err cell_serve(struct visited *v, struct why *w)
 	if (e)
 		return fail(w, e, "id `%s` is not a PLMN as <mcc>-<mnc>", c->id);
 	v->fd = -1;
-	e = loop_socket("cell", c->listen.cell, SOCKET_UDP, &v->fd, bound, sizeof(bound), w);
+	e = loop_socket("cell", c->listen.cell, SOCKET_UDP, &v->fd, bound, w);
 	if (e)
 		return e;
 	setsockopt(v->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));

@@ -43,14 +43,10 @@ static inline void pki_free(struct pki *p)
 	EVP_PKEY_free(p->ocsp_key);
 }
 
-/* until 0: no end. key NULL: a new one. */
-static inline void leaf_for(struct pki *p, const char *role, const char *id, enum cert_use use, int64_t from, int64_t until, EVP_PKEY *key,
-	struct signer *out)
+/* n: who, use, from and until of a leaf. key NULL: a new one. */
+static inline void leaf_for(struct pki *p, struct cert_new n, EVP_PKEY *key, struct signer *out)
 {
-	struct cert_new n = { .kind = CERT_LEAF, .use = use, .from = from, .until = until };
-
-	strcpy(n.who.role, role);
-	strcpy(n.who.id, id);
+	n.kind = CERT_LEAF;
 	if (key)
 		EVP_PKEY_up_ref(key);
 	out->key = key ? key : EVP_EC_gen("P-256");
@@ -60,7 +56,11 @@ static inline void leaf_for(struct pki *p, const char *role, const char *id, enu
 
 static inline void leaf_new(struct pki *p, const char *role, const char *id, struct signer *out)
 {
-	leaf_for(p, role, id, CERT_SIGN, clock_now() - 10, 0, NULL, out);
+	struct cert_new n = { .use = CERT_SIGN, .from = clock_now() - 10 };
+
+	strcpy(n.who.role, role);
+	strcpy(n.who.id, id);
+	leaf_for(p, n, NULL, out);
 }
 
 static inline void leaf_free(struct signer *s)

@@ -256,7 +256,7 @@ static void discover(struct agent *a, const char *realm, const char *nonce)
 		.peer_id = a->order.registration, .header = { line }, .last = *nonce != 0 };
 	struct why w = { "" };
 
-	if (tre_discover(a->tre, a->slot, realm, q.path, nonce, value, sizeof(value), &w)) {
+	if (tre_discover(a->tre, a->slot, (struct discover_ask){ realm, q.path, nonce }, value, &w)) {
 		agent_tell(a, "discover", "does not answer: %s", w.text);
 		agent_later(a, 0);
 		return;

@@ -7,6 +7,7 @@
 
 static enum err fields_check(struct tre *t, const struct order *o, const struct discover_answer *a, struct why *w)
 {
+	const struct claimed said = { .operator = a->operator, .dlusim = a->dlusim, .equipment = a->equipment, .owner = a->owner, .serial = a->serial };
 	uint8_t own[32], proof[32];
 	enum err e = tre_certificate_hash(t, own);
 
@@ -16,7 +17,7 @@ static enum err fields_check(struct tre *t, const struct order *o, const struct 
 		return fail(w, ERR_DENIED, "the discover answer names another certificate than ours");
 	if (!a->ocsp.n)
 		return fail(w, ERR_FORMAT, "the discover answer names no OCSP responder");
-	e = object_claim_proof(&t->state.claim_key, a->operator, a->dlusim, a->equipment, a->owner, a->serial, proof);
+	e = object_claim_proof(&t->state.claim_key, &said, proof);
 	if (e || !bytes_same(proof, a->proof, sizeof(proof)))
 		return fail(w, ERR_AUTH, "the claim proof is wrong: whoever sends us to %s does not hold our claim key", a->dlusim);
 	if (a->serial < t->state.claim_serial)

@@ -278,7 +278,7 @@ static enum err answer_nonce(struct tre *t, int slot, struct digest *d, struct w
 	return e;
 }
 
-enum err tre_discover(struct tre *t, int slot, const char *realm, const char *uri, const char *nonce, char *line, size_t cap, struct why *w)
+enum err tre_discover(struct tre *t, int slot, struct discover_ask ask, char line[DIGEST_LINE], struct why *w)
 {
 	struct digest d = { .username = "" };
 	struct order o;
@@ -286,16 +286,16 @@ enum err tre_discover(struct tre *t, int slot, const char *realm, const char *ur
 
 	if (e)
 		return fail(w, e, "no order in slot %d", slot);
-	if (strcmp(realm, o.realm))
-		return fail(w, ERR_DENIED, "the realm `%s` is not the order's", realm);
+	if (strcmp(ask.realm, o.realm))
+		return fail(w, ERR_DENIED, "the realm `%s` is not the order's", ask.realm);
 	e = text_copy(d.username, sizeof(d.username), o.pimsi);
 	if (!e)
-		e = text_copy(d.realm, sizeof(d.realm), realm);
+		e = text_copy(d.realm, sizeof(d.realm), ask.realm);
 	if (!e)
-		e = text_copy(d.uri, sizeof(d.uri), uri);
+		e = text_copy(d.uri, sizeof(d.uri), ask.uri);
 	if (!e)
-		e = text_copy(d.nonce, sizeof(d.nonce), nonce);
-	if (!e && *nonce)
+		e = text_copy(d.nonce, sizeof(d.nonce), ask.nonce);
+	if (!e && *ask.nonce)
 		e = answer_nonce(t, slot, &d, w);
-	return e ? e : digest_answer_write(&d, line, cap);
+	return e ? e : digest_answer_write(&d, line, DIGEST_LINE);
 }

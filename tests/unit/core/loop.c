@@ -143,7 +143,7 @@ static void signals(void **state)
 /* What systemd or `usher run` hands in, by name; in a child, because descriptors have fixed numbers. */
 static int child(int names, int count)
 {
-	char pid[16], bound[64], n[4];
+	char pid[16], bound[BOUND_MAX], n[4];
 	int fd = -1, s[2] = { socket(AF_INET, SOCK_STREAM, 0), socket(AF_INET, SOCK_DGRAM, 0) };
 	struct why w;
 
@@ -157,7 +157,7 @@ static int child(int names, int count)
 	setenv("LISTEN_PID", pid, 1);
 	setenv("LISTEN_FDS", n, 1);
 	setenv("LISTEN_FDNAMES", names ? "peers:cell" : "peer:cells", 1);
-	if (loop_socket("cell", "127.0.0.1:0", SOCKET_UDP, &fd, bound, sizeof(bound), &w))
+	if (loop_socket("cell", "127.0.0.1:0", SOCKET_UDP, &fd, bound, &w))
 		return 1;
 	if (!(fcntl(fd, F_GETFD) & FD_CLOEXEC) || !(fcntl(fd, F_GETFL) & O_NONBLOCK))
 		return 2;
@@ -167,7 +167,7 @@ static int child(int names, int count)
 		if (same != (names && count == 2))
 			return 3;
 	}
-	if (names && (loop_socket("peers", "127.0.0.1:0", SOCKET_UDP, &fd, bound, sizeof(bound), &w) != ERR_FORMAT || fd != -1))
+	if (names && (loop_socket("peers", "127.0.0.1:0", SOCKET_UDP, &fd, bound, &w) != ERR_FORMAT || fd != -1))
 		return 4; /* of the wrong type */
 	return 0;
 }
@@ -190,18 +190,18 @@ static void handed_in(void **state)
 
 static void sockets(void **state)
 {
-	char bound[64], again[64];
+	char bound[BOUND_MAX], again[BOUND_MAX];
 	int fd, other = -1;
 	struct why w;
 
 	(void)state;
-	assert_int_equal(loop_socket("x", "127.0.0.1:0", SOCKET_TCP, &fd, bound, sizeof(bound), &w), OK);
+	assert_int_equal(loop_socket("x", "127.0.0.1:0", SOCKET_TCP, &fd, bound, &w), OK);
 	assert_memory_equal(bound, "127.0.0.1:", 10);
-	assert_int_equal(loop_socket("x", bound, SOCKET_TCP, &other, again, sizeof(again), &w), ERR_IO);
+	assert_int_equal(loop_socket("x", bound, SOCKET_TCP, &other, again, &w), ERR_IO);
 	assert_non_null(strstr(w.text, "port 0"));
 	close(fd);
-	assert_int_equal(loop_socket("x", "nonsense", SOCKET_TCP, &fd, bound, sizeof(bound), &w), ERR_FORMAT);
-	assert_int_equal(loop_socket("x", "no.such.host.invalid:1", SOCKET_TCP, &fd, bound, sizeof(bound), &w), ERR_IO);
+	assert_int_equal(loop_socket("x", "nonsense", SOCKET_TCP, &fd, bound, &w), ERR_FORMAT);
+	assert_int_equal(loop_socket("x", "no.such.host.invalid:1", SOCKET_TCP, &fd, bound, &w), ERR_IO);
 }
 
 /* --- clock and err, which have no more to say --- */

@@ -289,12 +289,12 @@ static void too_long(void *arg)
 static void silent_peer(void **state)
 {
 	struct world *w = *state;
-	char address[64];
+	char address[BOUND_MAX];
 	struct why why;
 	int fd, late = 0;
 	struct timer *limit;
 
-	assert_int_equal(loop_socket("silent", "127.0.0.1:0", SOCKET_TCP, &fd, address, sizeof(address), &why), OK);
+	assert_int_equal(loop_socket("silent", "127.0.0.1:0", SOCKET_TCP, &fd, address, &why), OK);
 	send_many(w, address, 200);
 	limit = timer_after(w->loop, 10000, too_long, &late); /* a letter's time is 30 s */
 	send_one(w, "good", "/", "good");
@@ -306,7 +306,7 @@ static void silent_peer(void **state)
 }
 
 /* A port that refuses connections, and that the kernel gives to nobody else. */
-static int refusing(char address[64])
+static int refusing(char address[BOUND_MAX])
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(a);
@@ -322,7 +322,7 @@ static int refusing(char address[64])
 static void dead_peer(void **state)
 {
 	struct world *w = *state;
-	char address[64];
+	char address[BOUND_MAX];
 	int64_t begun = clock_mono_ms();
 	struct why why;
 	struct server *back;

@@ -502,7 +502,8 @@ static void nothing_gets_younger_by_a_power_cut(void **state)
 		w.package_until = i == 2 ? w.now + DAY : 0;
 		if (i == 3) {
 			leaf_free(&w.dlusim);
-			leaf_for(&w.pki, "dlusim", "dlusim.example", CERT_SIGN, w.now - 10, w.now + DAY, NULL, &w.dlusim);
+			leaf_for(&w.pki, (struct cert_new){ .who = { "dlusim", "dlusim.example" }, .use = CERT_SIGN, .from = w.now - 10, .until = w.now + DAY },
+				NULL, &w.dlusim);
 		}
 		until_triggered(&w);
 		assert_int_equal(give_package(&w), OK);
@@ -822,7 +823,8 @@ static void certificates_are_judged_again_by_the_time(void **state)
 		world_new(&w);
 		world_manufacture(&w);
 		leaf_free(&w.dlusim);
-		leaf_for(&w.pki, "dlusim", "dlusim.example", CERT_SIGN, early ? w.now + 5 * DAY : w.now - 10, early ? 0 : w.now + DAY, NULL, &w.dlusim);
+		leaf_for(&w.pki, (struct cert_new){ .who = { "dlusim", "dlusim.example" }, .use = CERT_SIGN, .from = early ? w.now + 5 * DAY : w.now - 10,
+			.until = early ? 0 : w.now + DAY }, NULL, &w.dlusim);
 		w.discover_until = w.challenge_until = w.now + 4 * DAY;
 		until_triggered(&w);
 		assert_int_equal(give_package(&w), OK);
@@ -949,11 +951,11 @@ static void what_is_not_for_us_is_not_taken(void **state)
 	world_manufacture(&w);
 	ours = X509_get_pubkey(w.attest);
 	for (int use = CERT_SIGN; use <= CERT_DELIVER; use++) {
-		leaf_for(&w.pki, "equipment", "acme:000017", (enum cert_use)use, w.now - 10, 0, NULL, &of_key);
+		leaf_for(&w.pki, (struct cert_new){ .who = { "equipment", "acme:000017" }, .use = (enum cert_use)use, .from = w.now - 10 }, NULL, &of_key);
 		assert_int_equal(tre_load_certificate(w.t, of_key.cert, w.pki.ca, &w.why), ERR_AUTH);
 		leaf_free(&of_key);
 	}
-	leaf_for(&w.pki, "equipment", "acme:000018", CERT_SIGN, w.now - 10, 0, ours, &of_id);
+	leaf_for(&w.pki, (struct cert_new){ .who = { "equipment", "acme:000018" }, .use = CERT_SIGN, .from = w.now - 10 }, ours, &of_id);
 	assert_int_equal(tre_load_certificate(w.t, of_id.cert, w.pki.ca, &w.why), ERR_DENIED);
 	leaf_free(&of_id);
 	EVP_PKEY_free(ours);
@@ -962,7 +964,7 @@ static void what_is_not_for_us_is_not_taken(void **state)
 	o.algorithm = 2;
 	sign(OBJECT_ORDER, &o, &w.registration, w.order, &w.order_n);
 	assert_int_equal(tre_load_order(w.t, BYTES(w.order, w.order_n), got, &w.why), ERR_UNSUPPORTED);
-	assert_int_equal(tre_discover(w.t, 0, "registration.other", "/v1/discover", "", line, sizeof(line), &w.why), ERR_DENIED);
+	assert_int_equal(tre_discover(w.t, 0, (struct discover_ask){ "registration.other", "/v1/discover", "" }, line, &w.why), ERR_DENIED);
 	world_free(&w);
 }
 

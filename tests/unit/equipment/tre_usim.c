@@ -197,7 +197,7 @@ static enum err discover(struct world *w, uint64_t seq, unsigned ind, uint16_t a
 	memcpy(nonce, v.rand, 16);
 	memcpy(nonce + 16, v.autn, 16);
 	assert_int_equal(b64_of(BYTES_OF(nonce), text, sizeof(text)), OK);
-	e = tre_discover(w->t, 0, "registration.example", "/v1/discover", text, line, sizeof(line), &w->why);
+	e = tre_discover(w->t, 0, (struct discover_ask){ "registration.example", "/v1/discover", text }, line, &w->why);
 	if (!e)
 		assert_int_equal(digest_read(line, d), OK);
 	return e;
@@ -236,9 +236,9 @@ static void vectors_serve_one_use(void **state)
 	{
 		char line[DIGEST_LINE];
 
-		assert_int_equal(tre_discover(w.t, 0, "evil.example", "/v1/discover", "", line, sizeof(line), &w.why), ERR_DENIED);
-		assert_int_equal(tre_discover(w.t, 1, "registration.example", "/v1/discover", "", line, sizeof(line), &w.why), ERR_MISSING);
-		assert_int_equal(tre_discover(w.t, 0, "registration.example", "/v1/discover", "AAAA", line, sizeof(line), &w.why), ERR_FORMAT);
+		assert_int_equal(tre_discover(w.t, 0, (struct discover_ask){ "evil.example", "/v1/discover", "" }, line, &w.why), ERR_DENIED);
+		assert_int_equal(tre_discover(w.t, 1, (struct discover_ask){ "registration.example", "/v1/discover", "" }, line, &w.why), ERR_MISSING);
+		assert_int_equal(tre_discover(w.t, 0, (struct discover_ask){ "registration.example", "/v1/discover", "AAAA" }, line, &w.why), ERR_FORMAT);
 	}
 	/* a USIM of an operator has every IND, and no discover */
 	w.seq = 100;

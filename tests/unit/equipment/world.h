@@ -71,7 +71,7 @@ static inline void world_certify(struct world *w, enum tre_key which, enum cert_
 	assert_int_equal(tre_enrol(w->t, which, &der, &n, &w->why), OK);
 	assert_int_equal(cert_request_read(BYTES(der, n), &who, &wish, &key, &w->why), OK);
 	assert_int_equal(wish, use);
-	leaf_for(&w->pki, who.role, who.id, use, w->now - 10, 0, key, &s);
+	leaf_for(&w->pki, (struct cert_new){ .who = who, .use = use, .from = w->now - 10 }, key, &s);
 	*cert = s.cert;
 	EVP_PKEY_free(s.key);
 	if (keep)
@@ -226,7 +226,7 @@ static inline enum err ask_discover(struct world *w)
 	memcpy(nonce, v.rand, 16);
 	memcpy(nonce + 16, v.autn, 16);
 	assert_int_equal(b64_of(BYTES_OF(nonce), text, sizeof(text)), OK);
-	e = tre_discover(w->t, 0, "registration.example", "/v1/discover", text, line, sizeof(line), &w->why);
+	e = tre_discover(w->t, 0, (struct discover_ask){ "registration.example", "/v1/discover", text }, line, &w->why);
 	if (!e) {
 		assert_int_equal(digest_read(line, &d), OK);
 		assert_int_equal(hex_read(d.cnonce, w->nonce, 16), OK);
@@ -257,7 +257,7 @@ static inline void make_discover(struct world *w)
 	d->expiry = w->discover_until ? w->discover_until : w->now + 300;
 	assert_int_equal(hashed(spki, (size_t)n, d->signer), OK);
 	OPENSSL_free(spki);
-	assert_int_equal(object_claim_proof(&w->claim, d->operator, d->dlusim, d->equipment, d->owner, d->serial, d->proof), OK);
+	assert_int_equal(object_claim_proof(&w->claim, &(struct claimed){ d->operator, d->dlusim, d->equipment, d->owner, d->serial }, d->proof), OK);
 }
 
 static inline enum err route_signed(struct world *w)

@@ -159,8 +159,8 @@ static void only_one_shape(void **state)
 	(void)state;
 	assert_non_null(mkdtemp(dir));
 	pki_new(&p, 1u << 7);
-	leaf_for(&p, "equipment", "acme:1", CERT_DELIVER, clock_now() - 10, 0, NULL, &to);
-	leaf_for(&p, "equipment", "acme:2", CERT_DELIVER, clock_now() - 10, 0, NULL, &other);
+	leaf_for(&p, (struct cert_new){ .who = { "equipment", "acme:1" }, .use = CERT_DELIVER, .from = clock_now() - 10 }, NULL, &to);
+	leaf_for(&p, (struct cert_new){ .who = { "equipment", "acme:2" }, .use = CERT_DELIVER, .from = clock_now() - 10 }, NULL, &other);
 	pem_write(dir, "to", to.cert, NULL);
 	pem_write(dir, "other", other.cert, NULL);
 	file_write(dir, "plain", bytes_text("a USIM application"));
