@@ -23,6 +23,19 @@ int bytes_same(const void *a, const void *b, size_t n)
 	return CRYPTO_memcmp(a, b, n) == 0;
 }
 
+void *bytes_dup(struct bytes b, size_t *n)
+{
+	uint8_t *p = malloc(b.n + 1);
+
+	if (p && b.n)
+		memcpy(p, b.p, b.n);
+	if (p)
+		p[b.n] = 0;
+	if (n)
+		*n = p ? b.n : 0;
+	return p;
+}
+
 /* --- reader --- */
 
 struct rd rd_of(struct bytes in)
@@ -263,6 +276,17 @@ static enum err b64_parse(struct bytes text, uint8_t *dst, size_t cap, size_t *n
 
 enum err b64_of(struct bytes in, char *dst, size_t cap) { return b64_write(in, dst, cap, b64_plain, 1); }
 enum err b64url_of(struct bytes in, char *dst, size_t cap) { return b64_write(in, dst, cap, b64_url, 0); }
+
+char *b64_new(struct bytes in)
+{
+	size_t cap = in.n / 3 * 4 + 8;
+	char *text = malloc(cap);
+
+	if (text && !b64_of(in, text, cap))
+		return text;
+	free(text);
+	return NULL;
+}
 
 enum err b64_read(struct bytes text, uint8_t *dst, size_t cap, size_t *n)
 {

@@ -21,6 +21,8 @@ struct bytes {
 struct bytes bytes_text(const char *text);                 /* without the NUL; NULL gives the empty view */
 int bytes_equal(struct bytes a, struct bytes b);           /* 1 if equal; not constant-time */
 int bytes_same(const void *a, const void *b, size_t n);    /* 1 if equal, constant-time, for secrets and MACs */
+/* A copy with a NUL behind it, which the caller free()s. *n (may be NULL): its octets. NULL and 0: out of memory. */
+void *bytes_dup(struct bytes b, size_t *n);
 
 /* --- reader --- */
 struct rd {
@@ -67,6 +69,7 @@ void wr_fail(struct wr *w, enum err e);
 enum err hex_of(struct bytes in, char *dst, size_t cap) MUST_CHECK;            /* lower case, needs 2n+1 */
 enum err hex_read(const char *text, uint8_t *dst, size_t n) MUST_CHECK;         /* exactly n octets */
 enum err b64_of(struct bytes in, char *dst, size_t cap) MUST_CHECK;            /* RFC 4648 4, padded */
+char *b64_new(struct bytes in);                                                 /* the same; the caller free()s it; NULL: out of memory */
 enum err b64_read(struct bytes text, uint8_t *dst, size_t cap, size_t *n) MUST_CHECK;
 enum err b64url_of(struct bytes in, char *dst, size_t cap) MUST_CHECK;         /* RFC 4648 5, no padding */
 enum err b64url_read(struct bytes text, uint8_t *dst, size_t cap, size_t *n) MUST_CHECK;

@@ -426,12 +426,8 @@ static int set_message(struct call *c, const struct request *r)
 	int ok = 1;
 
 	if (r->body.n || !strcmp(r->method, "POST")) {
-		c->body = malloc(r->body.n + 1);
-		if (!c->body)
-			return 0;
-		if (r->body.n)
-			memcpy(c->body, r->body.p, r->body.n);
-		ok = curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, c->body) == CURLE_OK
+		c->body = bytes_dup(r->body, NULL);
+		ok = c->body && curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, c->body) == CURLE_OK
 			&& curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n) == CURLE_OK;
 	}
 	ok = ok && snprintf(line, sizeof(line), r->type ? "Content-Type: %s" : "Content-Type:", r->type) < (int)sizeof(line);

@@ -121,13 +121,12 @@ static enum err pick_row(const struct row *r, void *arg)
 {
 	struct outbox *o = arg;
 	struct posted *p;
-	struct bytes body = row_blob(r, 9);
 
 	if (o->n_picked == o->room || lane_room(o, row_text(r, 0)) <= 0)
 		return OK;
 	p = calloc(1, sizeof(*p));
 	if (p)
-		p->body = malloc(body.n + 1);
+		p->body = bytes_dup(row_blob(r, 9), &p->body_n);
 	if (!p || !p->body) {
 		posted_free(p);
 		return ERR_NOMEM;
@@ -142,9 +141,6 @@ static enum err pick_row(const struct row *r, void *arg)
 	row_copy(r, 6, p->address, sizeof(p->address));
 	row_copy(r, 7, p->path, sizeof(p->path));
 	row_copy(r, 8, p->type, sizeof(p->type));
-	if (body.n)
-		memcpy(p->body, body.p, body.n);
-	p->body_n = body.n;
 	p->tries = row_int(r, 10);
 	o->picked[o->n_picked++] = p;
 	return OK;
@@ -375,10 +371,7 @@ static void answered(void *arg, const struct response *r)
 	} else if (r->status == 202) {
 		p->again_ms = seconds ? seconds * 1000 : ACCEPTED_MS;
 	} else {
-		p->answer = malloc(r->body.n + 1);
-		if (p->answer && r->body.n)
-			memcpy(p->answer, r->body.p, r->body.n);
-		p->answer_n = p->answer ? r->body.n : 0;
+		p->answer = bytes_dup(r->body, &p->answer_n);
 		p->again_ms = p->answer ? 0 : backoff(p->tries);
 	}
 	log_hop(p->why.text[0] ? LOG_WARN : LOG_DEBUG, p->word, "errand=%s id=%s peer=%s/%s status=%d tries=%lld why=\"%s\"", p->errand, p->id,

@@ -98,13 +98,12 @@ const struct peers *asker_peers(const struct asker *a)
 static void answered(void *arg, const struct response *r)
 {
 	struct asker *a = arg;
+	size_t n;
 
 	a->answer = *r;
 	free(a->body);
-	a->body = malloc(r->body.n + 1);
-	if (a->body && r->body.n)
-		memcpy(a->body, r->body.p, r->body.n);
-	a->answer.body = BYTES(a->body, a->body ? r->body.n : 0);
+	a->body = bytes_dup(r->body, &n);
+	a->answer.body = BYTES(a->body, n);
 	loop_stop(a->loop, 0);
 }
 

@@ -287,11 +287,9 @@ static enum err enrol(struct setup *s, struct enrolment *n, enum cert_use use, c
 		e = cert_make_key(in(s, name, path), &key, &s->why);
 	if (!e)
 		e = cert_request(key, &who, use, &der, &len);
-	csr = e ? NULL : malloc(len * 2 + 8);
+	csr = e ? NULL : b64_new(BYTES(der, len));
 	if (!e)
-		e = csr ? b64_of(BYTES(der, len), csr, len * 2 + 8) : ERR_NOMEM;
-	if (!e)
-		e = est_call(s, n, csr, &certs);
+		e = csr ? est_call(s, n, csr, &certs) : ERR_NOMEM;
 	snprintf(name, sizeof(name), "%s.pem", word);
 	if (!e && sk_X509_num(certs) < 2)
 		e = fail(&s->why, ERR_FORMAT, "attestation %s answers without its issuing CA", n->provider);

@@ -76,19 +76,13 @@ static enum err ack_read(struct tx *tx, void *arg)
 {
 	struct receiving *v = arg;
 	const struct row *r;
-	struct bytes b;
 
 	v->found = tx_get(tx, "SELECT ack FROM receipt WHERE id = :id", WITH(B_TEXT("id", v->id)), &r);
 	if (v->found)
 		return OK;
-	b = row_blob(r, 0);
 	free(v->ack);
-	v->ack = malloc(b.n + 1);
-	if (!v->ack)
-		return ERR_NOMEM;
-	memcpy(v->ack, b.p, b.n);
-	v->ack_n = b.n;
-	return OK;
+	v->ack = bytes_dup(row_blob(r, 0), &v->ack_n);
+	return v->ack ? OK : ERR_NOMEM;
 }
 
 static void ack_ready(void *arg, enum err e)
@@ -141,13 +135,11 @@ void install_receipt(struct ask *a, void *process)
 	struct bytes body = ask_body(a);
 	struct cms_signed by = { 0 };
 	struct why w = { "out of memory" };
-	enum err e = v && (v->der = malloc(body.n + 1)) ? OK : ERR_NOMEM;
+	enum err e = v && (v->der = bytes_dup(body, &v->n)) ? OK : ERR_NOMEM;
 
 	if (!e) {
 		v->ask = a;
 		v->process = p;
-		memcpy(v->der, body.p, body.n);
-		v->n = body.n;
 		e = cms_open(OBJECT_RECEIPT, body, process_expects(p, NULL), &v->r, &by, &w);
 	}
 	if (!e && (strcmp(by.party.id, v->r.equipment) || !bytes_same(by.hash, v->r.certificate, 32)))

@@ -385,13 +385,11 @@ static void row_csv(char *line, struct row_in *x)
 
 static enum err rows_csv(struct rows *all, struct bytes body)
 {
-	char *text = malloc(body.n + 1), *save = NULL, *line;
+	char *text = bytes_dup(body, NULL), *save = NULL, *line;
 	enum err e = OK;
 
 	if (!text)
 		return ERR_NOMEM;
-	memcpy(text, body.p, body.n);
-	text[body.n] = 0;
 	line = strtok_r(text, "\n", &save); /* the header */
 	if (!line || strncmp(line, "equipment,registration,serial,proof", 35))
 		e = ERR_FORMAT;

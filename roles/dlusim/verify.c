@@ -151,17 +151,12 @@ static enum err opening_check(struct opening *o, struct why *w)
 static void open_challenge(struct ask *a, struct process *p)
 {
 	struct opening *o = calloc(1, sizeof(*o));
-	struct bytes body = ask_body(a);
 	struct why w = { "out of memory" };
 	enum err e = ERR_NOMEM;
 
-	if (o)
-		o->evidence = malloc(body.n + 1);
-	if (o && o->evidence) {
+	if (o && (o->evidence = bytes_dup(ask_body(a), &o->evidence_n))) {
 		o->ask = a;
 		o->process = p;
-		memcpy(o->evidence, body.p, body.n);
-		o->evidence_n = body.n;
 		e = opening_check(o, &w);
 	}
 	if (!e) {
@@ -291,12 +286,8 @@ static enum err trigger_read(struct tx *tx, void *arg)
 		return OK;
 	}
 	free(v->trigger);
-	v->trigger = malloc(der.n + 1);
-	if (!v->trigger)
-		return ERR_NOMEM;
-	memcpy(v->trigger, der.p, der.n);
-	v->trigger_n = der.n;
-	return OK;
+	v->trigger = bytes_dup(der, &v->trigger_n);
+	return v->trigger ? OK : ERR_NOMEM;
 }
 
 static void trigger_ready(void *arg, enum err e)
@@ -348,13 +339,9 @@ static void take_answer(struct ask *a, struct process *p)
 	struct why w = { "out of memory" };
 	enum err e = ERR_NOMEM;
 
-	if (v)
-		v->der = malloc(body.n + 1);
-	if (v && v->der) {
+	if (v && (v->der = bytes_dup(body, &v->n))) {
 		v->ask = a;
 		v->process = p;
-		memcpy(v->der, body.p, body.n);
-		v->n = body.n;
 		e = cms_open(OBJECT_ANSWER, body, process_expects(p, NULL), &v->a, &v->by, &w);
 		if (!e)
 			e = hash_text(body, v->hash, v->id);
@@ -395,16 +382,6 @@ static void evidence_free(struct evidence *v)
 	free(v->answer);
 }
 
-static uint8_t *keep(struct bytes b, size_t *n)
-{
-	uint8_t *p = malloc(b.n + 1);
-
-	if (p && b.n)
-		memcpy(p, b.p, b.n);
-	*n = p ? b.n : 0;
-	return p;
-}
-
 static enum err evidence_get(struct tx *tx, const char *id, struct evidence *v)
 {
 	const struct row *r;
@@ -415,9 +392,9 @@ static enum err evidence_get(struct tx *tx, const char *id, struct evidence *v)
 	if (e)
 		return e == ERR_MISSING ? ERR_EXPIRED : e;
 	row_copy(r, 0, v->equipment, sizeof(v->equipment));
-	v->discover = keep(row_blob(r, 1), &v->discover_n);
-	v->challenge = keep(row_blob(r, 2), &v->challenge_n);
-	v->answer = keep(row_blob(r, 3), &v->answer_n);
+	v->discover = bytes_dup(row_blob(r, 1), &v->discover_n);
+	v->challenge = bytes_dup(row_blob(r, 2), &v->challenge_n);
+	v->answer = bytes_dup(row_blob(r, 3), &v->answer_n);
 	return v->discover && v->challenge && v->answer ? OK : ERR_NOMEM;
 }
 

@@ -255,7 +255,7 @@ void provision_message(struct ask *a, void *process)
 	}
 	if (!e)
 		e = syncml_read(body, &m->in);
-	if (!e && !(m->body = malloc(body.n)))
+	if (!e && !(m->body = bytes_dup(body, &m->body_n)))
 		e = ERR_NOMEM;
 	if (e) {
 		free(m);
@@ -265,8 +265,6 @@ void provision_message(struct ask *a, void *process)
 			ask_refuse(a, e, "the message is not SyncML of DM 1.2: it %s", err_text(e));
 		return;
 	}
-	memcpy(m->body, body.p, body.n);
-	m->body_n = body.n;
 	m->ask = a;
 	m->process = process;
 	if (user_read(m, ask_header(a, "x-syncml-hmac"))) {

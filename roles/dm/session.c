@@ -72,15 +72,13 @@ static enum err abort_session(struct turn *t, const char *why)
 static const char *package_text(struct turn *t, size_t *n)
 {
 	const struct row *r;
-	struct bytes package;
 	const char *kept = NULL;
 	char *b64;
 
 	if (tx_get(t->tx, "SELECT package FROM job WHERE user = :user", WITH(B_TEXT("user", t->j->user)), &r))
 		return NULL;
-	package = row_blob(r, 0);
-	b64 = malloc(package.n * 2 + 8);
-	if (b64 && !b64_of(package, b64, package.n * 2 + 8))
+	b64 = b64_new(row_blob(r, 0));
+	if (b64)
 		kept = syncml_keep(t->out, bytes_text(b64));
 	free(b64);
 	*n = kept ? strlen(kept) : 0;

@@ -30,13 +30,12 @@ static int sorry(struct line *l, enum err e)
 
 static int say_b64(struct bytes b)
 {
-	char *text = malloc(b.n * 2 + 8);
-	enum err e = text ? b64_of(b, text, b.n * 2 + 8) : ERR_NOMEM;
+	char *text = b64_new(b);
 
-	if (!e)
+	if (text)
 		printf("%s\n", text);
 	free(text);
-	return e != OK;
+	return !text;
 }
 
 static enum err make(struct line *l)

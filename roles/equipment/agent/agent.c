@@ -55,10 +55,8 @@ int agent_reached(struct agent *a, enum agent_goal goal)
 void agent_carry(struct agent *a, struct bytes b)
 {
 	free(a->carried);
-	a->carried = b.n ? malloc(b.n) : NULL;
-	a->carried_n = a->carried ? b.n : 0;
-	if (a->carried)
-		memcpy(a->carried, b.p, b.n);
+	a->carried_n = 0;
+	a->carried = b.n ? bytes_dup(b, &a->carried_n) : NULL;
 }
 
 /* --- one request, one timer --- */

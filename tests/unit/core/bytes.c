@@ -93,7 +93,13 @@ static void base64(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
 		struct bytes plain = bytes_text(known[i].plain);
+		char *coded = b64_new(plain), *copy = bytes_dup(plain, &n);
 
+		assert_string_equal(coded, known[i].coded);
+		assert_true(n == plain.n && copy != known[i].plain);
+		assert_string_equal(copy, known[i].plain);
+		free(coded);
+		free(copy);
 		assert_int_equal(b64_of(plain, text, strlen(known[i].coded) + 1), OK);
 		assert_string_equal(text, known[i].coded);
 		assert_int_equal(b64_of(plain, text, strlen(known[i].coded)), ERR_LIMIT);
