@@ -11,9 +11,9 @@ enum err json_get_text(json_t *o, const char *key, char *dst, size_t cap, struct
 
 	*dst = 0;
 	if (!json_is_string(v))
-		return fail(w, ERR_MISSING, "field `%s` is missing or no text", key);
+		return fail(w, ERR_FORMAT, "field `%s` is missing or no text", key);
 	if (text_copy_bytes(dst, cap, BYTES(json_string_value(v), json_string_length(v))))
-		return fail(w, ERR_LIMIT, "field `%s` is longer than %zu characters", key, cap - 1);
+		return fail(w, ERR_RANGE, "field `%s` is longer than %zu characters", key, cap - 1);
 	return OK;
 }
 
@@ -33,7 +33,7 @@ enum err json_get_number(json_t *o, const char *key, int64_t min, int64_t max, i
 
 	*out = 0;
 	if (!json_is_integer(v))
-		return fail(w, ERR_MISSING, "field `%s` is missing or no whole number", key);
+		return fail(w, ERR_FORMAT, "field `%s` is missing or no whole number", key);
 	if (n < min || n > max)
 		return fail(w, ERR_RANGE, "field `%s`: %lld is outside %lld to %lld", key, (long long)n, (long long)min, (long long)max);
 	*out = n;
@@ -45,20 +45,19 @@ enum err json_get_hex(json_t *o, const char *key, uint8_t *dst, size_t n, struct
 	const char *t = json_string_value(json_object_get(o, key));
 
 	if (!t)
-		return fail(w, ERR_MISSING, "field `%s` is missing or no text", key);
+		return fail(w, ERR_FORMAT, "field `%s` is missing or no text", key);
 	return hex_read(t, dst, n) ? fail(w, ERR_FORMAT, "field `%s` is not %zu hex digits", key, 2 * n) : OK;
 }
 
 enum err json_get_b64(json_t *o, const char *key, uint8_t *dst, size_t cap, size_t *n, struct why *w)
 {
 	json_t *v = json_object_get(o, key);
-	enum err e;
 
 	*n = 0;
 	if (!json_is_string(v))
-		return fail(w, ERR_MISSING, "field `%s` is missing or no text", key);
-	e = b64_read(BYTES(json_string_value(v), json_string_length(v)), dst, cap, n);
-	return e ? fail(w, e, "field `%s` is not base64 of at most %zu octets", key, cap) : OK;
+		return fail(w, ERR_FORMAT, "field `%s` is missing or no text", key);
+	return b64_read(BYTES(json_string_value(v), json_string_length(v)), dst, cap, n)
+		? fail(w, ERR_FORMAT, "field `%s` is not base64 of at most %zu octets", key, cap) : OK;
 }
 
 static json_t *coded(struct bytes b, size_t room, enum err (*code)(struct bytes, char *, size_t))

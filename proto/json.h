@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef USHER_PROTO_JSON_H
 #define USHER_PROTO_JSON_H
-/* Fields of the JSON objects between servers (doc/wires.md 0), each with its limit. A field that is absent or of another
- * type is ERR_MISSING, one that does not fit ERR_LIMIT; w (may be NULL) names it. */
+/* Fields of the JSON objects between servers (doc/wires.md 0), each with its limit. A field that is absent, of another
+ * type or not of its form is ERR_FORMAT, one outside its range or too long ERR_RANGE: 400 both; w (may be NULL) names it. */
 #include <jansson.h>
 
 #include "core/bytes.h"

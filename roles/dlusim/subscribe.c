@@ -395,7 +395,7 @@ static enum err rows_csv(struct rows *all, struct bytes body)
 		e = ERR_FORMAT;
 	while (!e && (line = strtok_r(NULL, "\n", &save))) {
 		if (all->n == ROWS_MAX)
-			e = ERR_LIMIT;
+			e = ERR_RANGE;
 		else
 			row_csv(line, all->row + all->n++);
 	}
@@ -427,7 +427,7 @@ static void subscribe_owner(struct ask *a, void *process, const char *owner)
 		o = json_loadb((const char *)ask_body(a).p, ask_body(a).n, JSON_REJECT_DUPLICATES, NULL);
 		list = json_object_get(o, "rows");
 		if (json_array_size(list) > ROWS_MAX)
-			e = ERR_LIMIT;
+			e = ERR_RANGE;
 		json_array_foreach(list, i, one)
 			if (!e)
 				row_json(one, all->row + all->n++);
@@ -493,7 +493,7 @@ static void one_owner(struct ask *a, void *process, const char *owner)
 
 	if (!l || text_copy(l->equipment, sizeof(l->equipment), ask_tail(a))) {
 		free(l);
-		ask_refuse(a, ERR_LIMIT, "the equipment's id is too long");
+		ask_refuse(a, ERR_RANGE, "the equipment's id is longer than %d characters", EQUIPMENT_MAX - 1);
 		return;
 	}
 	l->ask = a;

@@ -203,7 +203,7 @@ static enum err batch_read(struct batch *b, json_t *o, struct why *w)
 	if (!e)
 		e = json_get_text(o, "order", b->id, sizeof(b->id), w);
 	if (!e && (!json_array_size(list) || json_array_size(list) > BATCH_MAX || !text))
-		e = fail(w, ERR_LIMIT, "an order is for 1 to %d equipments", BATCH_MAX);
+		e = fail(w, ERR_RANGE, "an order is for 1 to %d equipments", BATCH_MAX);
 	if (!e && EVP_Digest(text, strlen(text), md, NULL, EVP_sha256(), NULL) != 1)
 		e = ERR_CRYPTO;
 	if (!e)
@@ -370,7 +370,7 @@ void manufacture_bind(struct ask *a, void *process)
 	if (!o)
 		return;
 	if (!b || !json_array_size(list) || json_array_size(list) > BATCH_MAX)
-		e = fail(&w, ERR_LIMIT, "1 to %d bindings at a time", BATCH_MAX);
+		e = fail(&w, ERR_RANGE, "1 to %d bindings at a time", BATCH_MAX);
 	json_array_foreach(list, i, one)
 		if (!e) {
 			snprintf(b->item[b->n].maker, ID_MAX, "%s", ask_peer(a)->id);

@@ -158,7 +158,7 @@ static enum err addresses_read(json_t *o, struct claim *c, struct why *w)
 	if (!e)
 		e = conf_address(c->dm_address, host, sizeof(host), &port, w);
 	if (!e && (!json_array_size(list) || json_array_size(list) > OCSP_MAX))
-		e = fail(w, ERR_LIMIT, "field `ocsp` holds 1 to %d addresses", OCSP_MAX);
+		e = fail(w, ERR_RANGE, "field `ocsp` holds 1 to %d addresses", OCSP_MAX);
 	json_array_foreach(list, i, one)
 		if (!e)
 			e = json_is_string(one) && json_string_length(one) < ADDRESS_MAX ? conf_address(json_string_value(one), host, sizeof(host), &port, w)

@@ -76,9 +76,19 @@ with World() as w:
     fails(claim(rows[""], dlusim=at.replace("#owner", "#ownr")), "dlusim/run/ports has no listener `ownr`")
 
     # --- JSON that is none, to a role's own door ---
-    for body in ([], "x", {"equipment": 5}):
-        status, said = w.post("hss", "dlusim", "peers", "/v1/job", body)
-        assert 400 <= status < 500 and said["why"], (body, status, said)
+    for me, dir, path, body, says in (
+            ("dm", "dlusim", "/v1/provision", {}, "field `job` is missing"),
+            ("dm", "dlusim", "/v1/provision", [], ""),
+            ("dm", "dlusim", "/v1/provision", "x", ""),
+            ("dm", "dlusim", "/v1/provision", {"job": "x" * 5000}, "field `job` is longer than"),
+            ("dm", "dlusim", "/v1/provision/done", {"job": 5}, "field `job`"),
+            ("fab", "reg", "/v1/manufacture/bind", {"bindings": [{}] * 101}, "1 to 100 bindings"),
+            ("fab", "reg", "/v1/manufacture/order", {"order": "x"}, "`issuer`"),
+            ("dlusim", "hss", "/v1/subscribe", {"equipment": "acme:1"}, "field `registration` is missing")):
+        status, said = w.post(me, dir, "peers", path, body)
+        assert status == 400 and says in said["why"] and len(said["why"]) > 10, (path, body, status, said)
+    status, said = w.post("dlusim", "hss", "peers", "/v1/verify", {})  # no evidence is evidence that does not hold
+    assert status == 403 and "field `discover` is missing" in said["why"], (status, said)
 
     # --- an equipment's files ---
     fails(("nowhere",), "nowhere/equipment.yaml is missing; write `frequencies: [host:port, ...]` into it", program=EQUIPMENT)

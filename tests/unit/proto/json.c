@@ -24,21 +24,21 @@ static void texts(void **state)
 	(void)state;
 	assert_int_equal(json_get_text(o, "a", out, 4, &w), OK);
 	assert_string_equal(out, "abc");
-	assert_int_equal(json_get_text(o, "a", out, 3, &w), ERR_LIMIT);
+	assert_int_equal(json_get_text(o, "a", out, 3, &w), ERR_RANGE);
 	assert_string_equal(out, "");
 	assert_string_equal(w.text, "field `a` is longer than 2 characters");
 	assert_int_equal(json_get_text(o, "e", out, 8, &w), OK);
 	for (const char *const *k = (const char *const[]){ "n", "nul", "none", NULL }; *k; k++)
-		assert_int_equal(json_get_text(o, *k, out, 8, NULL), ERR_MISSING);
-	assert_int_equal(json_get_text(o, "u", out, 4, &w), ERR_LIMIT); /* octets count */
+		assert_int_equal(json_get_text(o, *k, out, 8, NULL), ERR_FORMAT);
+	assert_int_equal(json_get_text(o, "u", out, 4, &w), ERR_RANGE); /* octets count */
 	assert_int_equal(json_get_digits(o, "d", out, 8, &w), OK);
 	assert_int_equal(json_get_digits(o, "x", out, 8, &w), ERR_FORMAT);
 	assert_int_equal(json_get_digits(o, "s", out, 8, &w), ERR_FORMAT);
-	assert_int_equal(json_get_digits(o, "d", out, 5, &w), ERR_LIMIT);
+	assert_int_equal(json_get_digits(o, "d", out, 5, &w), ERR_RANGE);
 	json_decref(o);
 	o = json_array();
-	assert_int_equal(json_get_text(o, "a", out, 8, &w), ERR_MISSING); /* not even an object */
-	assert_int_equal(json_get_text(NULL, "a", out, 8, &w), ERR_MISSING);
+	assert_int_equal(json_get_text(o, "a", out, 8, &w), ERR_FORMAT); /* not even an object */
+	assert_int_equal(json_get_text(NULL, "a", out, 8, &w), ERR_FORMAT);
 	json_decref(o);
 }
 
@@ -58,7 +58,7 @@ static void numbers(void **state)
 	assert_int_equal(json_get_number(o, "big", INT64_MIN, INT64_MAX, &n, &w), OK);
 	assert_int_equal(json_get_number(o, "small", INT64_MIN, INT64_MAX, &n, &w), OK);
 	for (const char *const *k = (const char *const[]){ "f", "t", "b", "none", NULL }; *k; k++)
-		assert_int_equal(json_get_number(o, *k, 0, 9, &n, &w), ERR_MISSING);
+		assert_int_equal(json_get_number(o, *k, 0, 9, &n, &w), ERR_FORMAT);
 	json_decref(o);
 }
 
@@ -75,13 +75,13 @@ static void octets(void **state)
 	assert_int_equal(json_get_hex(o, "h", out, 2, &w), ERR_FORMAT);
 	assert_int_equal(json_get_hex(o, "h", out, 4, &w), ERR_FORMAT);
 	assert_int_equal(json_get_hex(o, "b", out, 2, &w), ERR_FORMAT);
-	assert_int_equal(json_get_hex(o, "n", out, 1, &w), ERR_MISSING);
+	assert_int_equal(json_get_hex(o, "n", out, 1, &w), ERR_FORMAT);
 	assert_int_equal(json_get_b64(o, "b", out, 3, &n, &w), OK);
 	assert_int_equal(n, 3);
-	assert_int_equal(json_get_b64(o, "b", out, 2, &n, &w), ERR_LIMIT);
+	assert_int_equal(json_get_b64(o, "b", out, 2, &n, &w), ERR_FORMAT);
 	assert_int_equal(json_get_b64(o, "bad", out, 4, &n, &w), ERR_FORMAT);
 	assert_int_equal(n, 0);
-	assert_int_equal(json_get_b64(o, "n", out, 4, &n, &w), ERR_MISSING);
+	assert_int_equal(json_get_b64(o, "n", out, 4, &n, &w), ERR_FORMAT);
 	v = json_hex(BYTES("\x00\xff", 2));
 	assert_string_equal(json_string_value(v), "00ff");
 	json_decref(v);
