@@ -43,7 +43,10 @@ static const char expiries[] =
 static const char lives[] =
 #include "dlusim.3.sql.h"
 	;
-static const char *const upgrades[] = { tables, expiries, lives, NULL };
+static const char answers[] =
+#include "dlusim.4.sql.h"
+	;
+static const char *const upgrades[] = { tables, expiries, lives, answers, NULL };
 static const struct store_schema schema = { upgrades };
 
 static const struct metric metrics[] = {

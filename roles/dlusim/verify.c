@@ -217,17 +217,21 @@ static enum err ocsp_letter(struct tx *tx, struct proving *v)
 	return e;
 }
 
-/* The answer must be to our challenge, by the certificate that the registration operator bound, for the same subscription. */
+/*
+ * The answer must be to our challenge, by the certificate that the registration operator bound, for the same subscription; and the only one:
+ * each costs an OCSP answer and a sealed package. Whoever lost his (a power cut) begins with another discover answer.
+ */
 static enum err answer_check(struct tx *tx, struct proving *v)
 {
 	const struct row *r;
-	char challenge[65];
+	char challenge[65], own[65];
 	enum err e = hex_of(BYTES_OF(v->a.discover), v->discover, sizeof(v->discover));
 
 	if (!e)
 		e = hex_of(BYTES_OF(v->a.challenge), challenge, sizeof(challenge));
 	if (!e)
-		e = tx_get(tx, "SELECT c.equipment, c.serial, c.hash, c.expires_at, s.certificate FROM challenge c JOIN subscription s"
+		e = tx_get(tx, "SELECT c.equipment, c.serial, c.hash, c.expires_at, s.certificate,"
+			" EXISTS (SELECT 1 FROM verification v WHERE v.discover = c.discover) FROM challenge c JOIN subscription s"
 			" ON s.equipment = c.equipment AND s.serial = c.serial WHERE c.discover = :discover", WITH(B_TEXT("discover", v->discover)), &r);
 	if (e)
 		return e == ERR_MISSING ? fail(&v->why, ERR_EXPIRED, "this answer is to no challenge of ours that lives; begin with the discover answer") : e;
@@ -237,13 +241,11 @@ static enum err answer_check(struct tx *tx, struct proving *v)
 		return fail(&v->why, ERR_EXPIRED, "the challenge of %s has expired; ask for a new one", v->by.party.id);
 	if (strcmp(row_text(r, 0), v->by.party.id) || v->a.serial != v->serial || !bytes_same(v->a.certificate, v->by.hash, 32))
 		return fail(&v->why, ERR_DENIED, "the answer is signed by %s, not by the equipment that was challenged", v->by.party.id);
-	{
-		char own[65];
-
-		e = hex_of(BYTES_OF(v->by.hash), own, sizeof(own));
-		if (!e && strcmp(own, row_text(r, 4)))
-			e = fail(&v->why, ERR_DENIED, "%s answers with another certificate than the one bound to it", v->by.party.id);
-	}
+	e = hex_of(BYTES_OF(v->by.hash), own, sizeof(own));
+	if (!e && strcmp(own, row_text(r, 4)))
+		e = fail(&v->why, ERR_DENIED, "%s answers with another certificate than the one bound to it", v->by.party.id);
+	if (!e && row_int(r, 5))
+		e = fail(&v->why, ERR_CONFLICT, "%s has answered this challenge otherwise before; begin with a new discover answer", v->by.party.id);
 	return e;
 }
 

@@ -18,6 +18,7 @@ const struct conf_item conf_schema[] = {
 	PROCESS_ITEMS(struct conf),
 	PROCESS_LISTEN(listen_items),
 	{ "package_life", CONF_SECONDS, CONF_AT(struct conf, package_life), 3600, 0, "30d", "how long a sealed package may be installed", 0, NULL, 0 },
+	{ "packages_a_day", CONF_INT, CONF_AT(struct conf, packages_a_day), 1, 1000, "20", "packages sealed for one equipment within 24 hours", 0, NULL, 0 },
 	{ "trial_notice", CONF_SECONDS, CONF_AT(struct conf, trial_notice), 60, 0, "30d",
 		"on trial for so long without a receipt, an IMSI is shown to staff", 0, NULL, 0 },
 	{ "vectors_rate", CONF_INT, CONF_AT(struct conf, vectors_rate), 1, 1000000, "10000",

@@ -18,7 +18,7 @@ struct conf {
 		char peers[300], gsup[300], access[300];
 	} listen;
 	char apn[101];
-	int64_t package_life, trial_notice, vectors_rate, resyncs_rate, tunnels;
+	int64_t package_life, packages_a_day, trial_notice, vectors_rate, resyncs_rate, tunnels;
 	struct conf_list selector, forbidden; /* of char[PLMN_TEXT] */
 	struct conf_list open; /* of char[300] */
 };

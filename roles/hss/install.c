@@ -33,6 +33,13 @@ static enum err imsi_of(struct tx *tx, struct receipt_call *c, char imsi[DIGITS_
 	return e;
 }
 
+/* An equipment that has come home with a package never comes with an older one. */
+static enum err older_go(struct tx *tx, const struct receipt *r)
+{
+	return tx_do(tx, "DELETE FROM sealed WHERE equipment = :equipment AND counter < :counter",
+		WITH(B_TEXT("equipment", r->equipment), B_INT("counter", r->counter)));
+}
+
 static enum err take(struct tx *tx, void *arg)
 {
 	struct receipt_call *c = arg;
@@ -48,6 +55,8 @@ static enum err take(struct tx *tx, void *arg)
 	if (!e)
 		e = number_event(tx, &imsis, imsi, EVENT_ABOUT("receipt", r->package, { "package", r->package }), &x, &c->why);
 	c->is_new = !e;
+	if (!e)
+		e = older_go(tx, r);
 	return e ? e : tx_do(tx, "INSERT INTO receipt (equipment, package, imsi, life, taken_at) VALUES (:equipment, :package, :imsi, :life, :now)",
 		WITH(B_TEXT("equipment", r->equipment), B_TEXT("package", r->package), B_TEXT("imsi", imsi), B_INT("life", x.life), B_INT("now", clock_now())));
 }

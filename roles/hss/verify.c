@@ -15,7 +15,7 @@
 #include "roles/hss/hss.h"
 #include "trust/trust.h"
 
-enum { DER_MAX = 24 * 1024, CHALLENGE_S = 300 };
+enum { DER_MAX = 24 * 1024, CHALLENGE_S = 300, DAY = 86400 };
 
 struct piece {
 	uint8_t p[DER_MAX];
@@ -230,6 +230,26 @@ static enum err next_counter(struct tx *tx, struct seal *s)
 	return e ? e : hex_of(BYTES_OF(random), s->package_id, sizeof(s->package_id));
 }
 
+/* Whoever proves itself again and again has no more of our keys' work, and of our disk, than that. */
+static enum err one_more(struct tx *tx, struct seal *s)
+{
+	const struct conf *c = s->process->conf;
+	const struct row *r;
+	enum err e = tx_get(tx, "SELECT COUNT(*) FROM sealed WHERE equipment = :equipment AND sealed_at > :since",
+		WITH(B_TEXT("equipment", s->d.equipment), B_INT("since", clock_now() - DAY)), &r);
+
+	return !e && row_int(r, 0) >= c->packages_a_day ? fail(&s->why, ERR_DENIED, "%s has had %lld packages within a day: it is too early for another;"
+		" `packages_a_day` says how many", s->d.equipment, (long long)row_int(r, 0)) : e;
+}
+
+/* What was replaced by a package that is itself over: no DLUSIM service brings its receipt any more (doc/retention.md). */
+static enum err replaced_go(struct tx *tx, const struct seal *s)
+{
+	return tx_do(tx, "DELETE FROM sealed WHERE equipment = :equipment AND counter <"
+		" (SELECT MAX(counter) FROM sealed WHERE equipment = :equipment AND expires_at < :then)",
+		WITH(B_TEXT("equipment", s->d.equipment), B_INT("then", clock_now() - DAY)));
+}
+
 /* The IMSI moves first: what may not be released is never sealed. */
 static enum err package_make(struct tx *tx, struct seal *s, const char *imsi, struct number *x)
 {
@@ -258,6 +278,10 @@ static enum err seal_write(struct tx *tx, void *arg)
 	if (e != ERR_MISSING)
 		return e;
 	e = booking_check(tx, s, imsi);
+	if (!e)
+		e = one_more(tx, s);
+	if (!e)
+		e = replaced_go(tx, s);
 	if (!e)
 		e = next_counter(tx, s);
 	s->expires = clock_now() + c->package_life;

@@ -26,7 +26,7 @@ with World() as w:
     w.wait("refused", lambda: told("acme:000001", "refuses the package"), 30)
     w.wait("a new one is taken", lambda: told("acme:000001", "is operative"), 60)
     assert p.wait(10) == 0
-    assert w.sql("hss", "hss", "SELECT COUNT(*), MAX(counter) FROM sealed WHERE equipment = 'acme:000001'") == [(2, 2)]
+    assert w.sql("hss", "hss", "SELECT MAX(counter) FROM sealed WHERE equipment = 'acme:000001'") == [(2,)]
     # 2: the operator's signing certificate is revoked: the package is destroyed, and the story names the certificate
     w.usher("ca", "revoke", "hss", "262-42", "--use", "sign", "--reason", "keyCompromise")
     p = run("", "acme:000002")

@@ -15,6 +15,7 @@ with World() as w:
     run = lambda: w.power_on("--until=operate", folder())
     steps = lambda since: {e["step"] for e in w.journey(eq)[since:]}
     count = lambda dir, table: w.sql(dir, dir, f"SELECT COUNT(*) FROM {table} WHERE equipment = '{eq}'")[0][0]
+    sealed = lambda: w.sql("hss", "hss", f"SELECT MAX(counter) FROM sealed WHERE equipment = '{eq}'")[0][0]
     dm, pki, hss = (w.pids(d)[0] for d in ("dm", "pki", "hss"))
 
     def cut_while_sealed():
@@ -63,7 +64,7 @@ with World() as w:
     before = len(w.journey(eq))
     assert run().wait(20) == 0
     assert any("is operative: attached as itself" in e["text"] for e in w.journey(eq)[before:]), w.journey(eq)[before:]
-    assert (count("hss", "sealed"), count("dlusim", "verification")) == (1, 1), "it verified once, and one package was enough"
+    assert (sealed(), count("dlusim", "verification")) == (1, 1), "it verified once, and one package was enough"
     assert w.story("dm", "", "equipment", eq).count("delivers package") == 1, "nor was it fetched twice"
     w.wait("DM has heard of the activation", lambda: w.sql("dm", "dm", "SELECT state, result FROM job") == [("active", 1200)], 20)
     # the owner claims anew while a package waits sealed: limited access opens OCSP no more, discover says where to go, and it verifies again
@@ -77,7 +78,7 @@ with World() as w:
     assert p.wait(10) == 0
     texts = " | ".join(e["text"] for e in w.journey(eq)[before:])
     assert "cannot ask about its package" in texts and {"discover", "verify"} <= steps(before), texts
-    assert (count("hss", "sealed"), count("dlusim", "verification")) == (2, 2)
+    assert (sealed(), count("dlusim", "verification")) == (2, 2)
     # the account was written, and the power was cut before the package was: it verifies again, and DM is told nothing of the first
     eq = "acme:000003"
     cut_while_sealed()

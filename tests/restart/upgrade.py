@@ -41,7 +41,7 @@ with World() as w:
                            + ["ADD COLUMN failures BIGINT NOT NULL DEFAULT 0"]),
                           ("dlusim", [])):
         db = sqlite3.connect(w.path(role, role + ".db"))
-        for index in {"dm": ["errand_fetching"], "dlusim": ["challenge_expires", "verification_equipment", "receipt_equipment"]}[role]:
+        for index in {"dm": ["errand_fetching"], "dlusim": ["challenge_expires", "verification_equipment", "verification_discover", "receipt_equipment"]}[role]:
             db.execute(f"DROP INDEX {index}")
         for change in changes:
             db.execute(f"ALTER TABLE job {change}")
