@@ -92,9 +92,13 @@ static enum err budget_read(struct tx *tx, const char *pimsi, int64_t day, struc
 	return OK;
 }
 
+/* Yesterday's may be written once more, by what was open at midnight; rows of the days before say nothing, and two of them go. */
 static enum err budget_write(struct tx *tx, const char *pimsi, const struct budget *b)
 {
-	return tx_do(tx, "INSERT INTO budget (pimsi, day, attempts, octets, used_ms, attached_at) VALUES (:pimsi, :day, :attempts, :octets, :ms, :attached)"
+	enum err e = tx_do(tx, "DELETE FROM budget WHERE pimsi IN (SELECT pimsi FROM budget WHERE day < :yesterday ORDER BY day LIMIT 2)",
+		WITH(B_INT("yesterday", b->day - 1)));
+
+	return e ? e : tx_do(tx, "INSERT INTO budget (pimsi, day, attempts, octets, used_ms, attached_at) VALUES (:pimsi, :day, :attempts, :octets, :ms, :attached)"
 		" ON CONFLICT (pimsi) DO UPDATE SET day = excluded.day, attempts = excluded.attempts, octets = excluded.octets, used_ms = excluded.used_ms,"
 		" attached_at = excluded.attached_at",
 		WITH(B_TEXT("pimsi", pimsi), B_INT("day", b->day), B_INT("attempts", b->attempts), B_INT("octets", b->octets), B_INT("ms", b->ms),

@@ -37,7 +37,10 @@ static const char tables[] =
 static const char lives[] =
 #include "registration.2.sql.h"
 	;
-static const char *const upgrades[] = { tables, lives, NULL };
+static const char days[] =
+#include "registration.3.sql.h"
+	;
+static const char *const upgrades[] = { tables, lives, days, NULL };
 static const struct store_schema schema = { upgrades };
 
 static const struct metric metrics[] = {

@@ -113,6 +113,12 @@ with World() as w:
         assert first.wait(20) == 0
         w.wait("its token is dead", lambda: connect(user, discover, token)[0] == 403)
         assert connect(user, discover, air.tokens[3][1])[0] == 200
+        # days later: the first one's row says nothing any more, and goes when another's is written
+        pimsis = lambda: [p for (p,) in w.sql("reg", "registration", "SELECT pimsi FROM budget ORDER BY pimsi")]
+        assert pimsis() == [PIMSI, "901700000000002"]
+        open(w.path("clock"), "w").write(str(4 * 86400))
+        swallow(user, discover, air.tokens[3][1], 100).close()
+        w.wait("old days are gone", lambda: pimsis() == ["901700000000002"])
     finally:
         for p in {eq, locals().get("first", eq)}:
             p.kill()
