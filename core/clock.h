@@ -4,8 +4,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/err.h"
-
 /* Wall clock. Test builds add the offset (seconds, decimal text) of the file named by USHER_CLOCK, read at each call. */
 int64_t clock_now(void);      /* seconds since 1970 */
 int64_t clock_now_ms(void);   /* milliseconds since 1970 */

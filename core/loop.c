@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/loop.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/dns.h>
 #include <event2/event.h>
-#include <event2/thread.h>
 #include <event2/util.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -17,7 +15,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/bytes.h"
 #include "core/conf.h"
 
 struct loop {

@@ -3,10 +3,8 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/clock.h"
 #include "core/log.h"

@@ -2,7 +2,6 @@
 #include "link/carrier.h"
 
 #include <event2/buffer.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

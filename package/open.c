@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <openssl/cms.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/secret.h"
 #include "package/package.h"
 #include "proto/der.h"
 

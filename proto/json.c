@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum err json_get_text(json_t *o, const char *key, char *dst, size_t cap, struct why *w)
 {

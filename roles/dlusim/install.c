@@ -4,7 +4,6 @@
  * have committed, the acknowledgement is signed; the same receipt again gets the same acknowledgement, as long as it is the
  * equipment's last one.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

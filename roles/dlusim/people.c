@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 #include <openssl/evp.h>
 #include <stdlib.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/clock.h"

@@ -2,7 +2,6 @@
 /* The equipment as a program. Its factory doors serve the production line (`usher factory`); the rest is the equipment's life. */
 #include <dirent.h>
 #include <getopt.h>
-#include <openssl/pem.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /* The life of an IMSI (R3, R16; DESIGN 4): its states, and who moves it from one to the next. */
-#include <stdio.h>
 #include <string.h>
 
 #include "core/clock.h"

@@ -4,7 +4,6 @@
  * challenged it, that it answered, and that its certificate was good minutes ago. Only then an IMSI and its key leave, sealed to
  * the key of one use that the answer names.
  */
-#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/clock.h"
 #include "core/fault.h"
 #include "core/log.h"
 #include "core/secret.h"

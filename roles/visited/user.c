@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /* The user plane (2u): a token names a PDP context, and the context's identity the gateway that all its traffic goes to. */
 #include <arpa/inet.h>
-#include <string.h>
 
 #include "core/clock.h"
 #include "core/log.h"

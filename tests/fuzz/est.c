@@ -3,7 +3,6 @@
 #include "core/cert.h"
 #include "proto/est.h"
 #include <stdlib.h>
-#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

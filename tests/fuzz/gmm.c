@@ -2,8 +2,6 @@
 #include "proto/gmm.h"
 #include "proto/gsmtap.h"
 #include "proto/llc.h"
-#include <stdlib.h>
-#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

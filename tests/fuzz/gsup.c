@@ -3,7 +3,6 @@
 #include "proto/gsup.h"
 #include "proto/ipa.h"
 #include <stdlib.h>
-#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

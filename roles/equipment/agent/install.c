@@ -4,7 +4,6 @@
  * proved itself and data flows, the slot is committed and the receipt goes out, again and again, over either bearer, until it is
  * acknowledged. A trial that fails goes back. The DM service hears of it last, and nothing waits for that.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "core/clock.h"

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Step 5 as the agent carries it: discover answer there, challenge back; answer there, trigger back (or 202, and again). */
-#include <stdio.h>
-#include <string.h>
 
 #include "core/secret.h"
 #include "proto/json.h"

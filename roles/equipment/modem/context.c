@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Step 2 (I2), the mobile's end of SM: one PDP context, which carries the user plane's address and token (TS 24.008 6.1.3). */
 #include <stdio.h>
-#include <string.h>
 
 #include "roles/equipment/modem/modem.h"
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The modem's driver for the embedded access: LLC in GSMTAP over UDP, what is said again until it is answered, and the modem's doors. */
-#include <arpa/inet.h>
 #include <event2/event.h>
 #include <netdb.h>
 #include <stdarg.h>

@@ -2,7 +2,6 @@
 /* Steps 6 and 7 in the tre (I7, P3): what a package must be before its USIM is installed. */
 #include <openssl/evp.h>
 #include <openssl/x509.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

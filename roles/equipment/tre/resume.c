@@ -4,7 +4,6 @@
  * nothing: each object passes again the checks of its door.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "roles/equipment/tre/tre.h"
 

@@ -3,10 +3,8 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "roles/equipment/tre/tre.h"
 

@@ -4,9 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <cmocka.h>
-#include <string.h>
 
 static struct number_changes changes = { .lock = PTHREAD_MUTEX_INITIALIZER };
 static const struct number_state active = { "active", 5, 0, "" };

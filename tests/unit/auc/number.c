@@ -3,10 +3,8 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
-#include <string.h>
 
 #include "auc/auc.h"
 

@@ -5,9 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <cmocka.h>
-#include <openssl/evp.h>
 
 #include "tests/unit/equipment/world.h"
 

@@ -3,9 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <cmocka.h>
-#include <string.h>
 
 static json_t *of(const char *text)
 {

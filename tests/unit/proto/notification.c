@@ -3,9 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <cmocka.h>
-#include <string.h>
 
 /* Recomputed with an independent client's code (session 1A2B, server "funambol", password "srvpwd", empty nonce). */
 static const char known[] = "67c362a4d7138b4e27bd90779e3f1a0c02d80000001a2b0866756e616d626f6c";
