@@ -45,7 +45,8 @@ with World() as w:
     # it proves itself anew, as after a power cut: a new challenge. Two packages a day, and no third
     proves()
     assert counters() == [1, 2]
-    p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "--until=verify", "fleet"], cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
+    p = subprocess.Popen([os.path.join(BUILD, "roles/equipment/usher-equipment"), "--fleet", "--until=verify", "fleet"],
+                         cwd=w.dir, env=w.env, stderr=subprocess.DEVNULL)
     try:
         w.wait("it is too early for a third", lambda: any("refuses: acme:000001 has had 2 packages within a day: it is too early for another" in e["text"]
                                                          for e in w.journey(EQ)), 60)
