@@ -38,6 +38,12 @@ enum cert_use {
 	CERT_SIGN,    /* signs objects: role usage only, keyUsage digitalSignature */
 	CERT_DELIVER, /* equipment's delivery key: role usage only, keyUsage keyAgreement */
 };
+struct cert_has {
+	int tls;             /* serverAuth and clientAuth */
+	uint32_t key_usage;  /* KU_... */
+	const char *word;    /* "signing" */
+};
+extern const struct cert_has cert_uses[]; /* by enum cert_use */
 
 /* How validity is judged. */
 struct cert_time {
@@ -74,34 +80,7 @@ X509 *cert_decode(struct bytes der);
 /* SHA-256 over the DER of the whole certificate. */
 enum err cert_hash(X509 *c, uint8_t out[32]) MUST_CHECK;
 
-/* PEM files: first certificate and the rest; the caller frees with X509_free / sk_X509_pop_free / EVP_PKEY_free. */
-enum err cert_load(const char *path, X509 **leaf, STACK_OF(X509) **chain, struct why *w) MUST_CHECK;
-enum err cert_load_roots(const char *path, STACK_OF(X509) **roots, struct why *w) MUST_CHECK;
-enum err cert_load_key(const char *path, EVP_PKEY **key, struct why *w) MUST_CHECK; /* refuses a mode beyond 0600 */
-
-/* A new P-256 key; written as PKCS#8 PEM 0600 if path is not NULL (O_EXCL). */
-enum err cert_make_key(const char *path, EVP_PKEY **key, struct why *w) MUST_CHECK;
-/* PKCS#10 for (role, id) and use, signed by key: SAN URI, role usage and key usage requested. DER, caller OPENSSL_free's. */
-enum err cert_request(EVP_PKEY *key, const struct party *who, enum cert_use use, uint8_t **der, size_t *n) MUST_CHECK;
-
-/* What a CA makes. Kinds differ by table: basicConstraints, keyUsage, extended usages. */
-enum cert_kind { CERT_ROOT, CERT_CA, CERT_OCSP, CERT_LEAF };
-struct cert_new {
-	enum cert_kind kind;
-	const char *name;         /* commonName; a leaf's id is also its serialNumber attribute */
-	struct party who;         /* leaf only */
-	enum cert_use use;        /* leaf only */
-	unsigned roles;           /* CERT_CA: 1u << role number for every role usage it may give */
-	int tls;                  /* CERT_CA: also serverAuth and clientAuth */
-	int64_t from, until;      /* seconds since 1970; until 0: 99991231235959Z */
-};
-/* Signs a certificate for key with a random positive serial number of 16 octets; issuer NULL: self-signed by issuer_key. Caller frees. */
-enum err cert_issue(const struct cert_new *n, EVP_PKEY *key, X509 *issuer, EVP_PKEY *issuer_key, X509 **out) MUST_CHECK;
-
 /* What a PKCS#10 asks for; verifies its signature (possession) and that its key is P-256. Caller frees key. */
 enum err cert_request_read(struct bytes der, struct party *who, enum cert_use *use, EVP_PKEY **key, struct why *w) MUST_CHECK;
-
-/* Writes certificates one after the other as PEM, 0644, by rename. */
-enum err cert_save(const char *path, X509 *const *certs, size_t n, struct why *w) MUST_CHECK;
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/pem.h"
 
 enum { EXIT_USAGE = 2, FILE_ROOM = 640, AT_ONCE = 8 };
 

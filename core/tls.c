@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/pem.h"
 #include "core/spent.h"
 
 struct tls {

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/pem.h"
 #include "people/people.h"
 #include "proto/est.h"
 #include "proto/json.h"

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/issue.h"
+#include "core/pem.h"
 #include "core/secret.h"
 #include "proto/gsmtap.h"
 #include "roles/attestation/attestation.h"

@@ -11,6 +11,7 @@
 
 #include "core/conf.h"
 #include "core/log.h"
+#include "core/pem.h"
 #include "package/package.h"
 #include "roles/equipment/agent/agent.h"
 

@@ -13,6 +13,8 @@
 
 #include "core/cert.h"
 #include "core/clock.h"
+#include "core/issue.h"
+#include "core/pem.h"
 #include "core/tls.h"
 
 enum { PKI_ALL = 0x3fe };

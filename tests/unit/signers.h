@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/issue.h"
 #include "proto/cms.h"
 
 struct pki {

@@ -16,6 +16,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/pem.h"
 #include "core/secret.h"
 #include "proto/digest.h"
 #include "proto/json.h"

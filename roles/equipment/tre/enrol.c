@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/issue.h"
 #include "package/package.h"
 #include "roles/equipment/tre/tre.h"
 
