@@ -18,6 +18,11 @@ static const struct command commands[] = {
 		"  usher setup staff alice --id alice --attestation pki.example=127.0.0.1:8443 --roots pki/roots.pem --invite-file alice.invite\n"
 		"Keys are made here and never leave. --listen and --set write into usher.yaml. For the role attestation, --staff names the first\n"
 		"member of staff, and --invite-file is where his invite is written. A set-up that was interrupted is given again.\n", setup_role },
+	{ "renew", "DIR --attestation ID=HOST:PORT [--invite-file FILE]", "fetch new certificates for the keys of a folder, before theirs end",
+		"  usher renew reg --attestation pki.example=127.0.0.1:8443\n"
+		"  usher renew reg --attestation pki.example=127.0.0.1:8443 --invite-file reg.invite\n"
+		"TLS certificates last 90 days, those that sign 730 (tls_life, sign_life of usher-attestation). Once a month for each folder of a role,\n"
+		"a factory or staff, the attestation provider's own too; then restart the role. The keys stay. Whose certificate has ended needs an invite.\n", renew },
 	{ "peer add", "DIR ROLE ID [--address HOST:PORT] [--gsup HOST:PORT] [--access HOST:PORT] [--ocsp HOST:PORT] [--range DIGITS]... [--replace]",
 		"let DIR's role know another role",
 		"  usher peer add reg dlusim dlusim.home.example --address 10.0.0.7:8443\n"

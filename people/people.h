@@ -51,6 +51,20 @@ enum err asker_ask(struct asker *a, const struct request *q, struct response *r)
 /* GET (body NULL, taken over) or POST to a peer of the folder: the JSON answer, or NULL after one sentence was said. status may be NULL. */
 json_t *asker_json(struct asker *a, const struct peer *p, const char *path, json_t *body, int *status);
 
+/* --- enrol.c: a party's certificates over EST --- */
+struct enrolment {
+	const char *dir;
+	struct party who;
+	struct asker *asker;
+	char address[300], provider[ID_MAX];
+	char basic[900]; /* the invite's header; "": its own TLS certificate asks */
+};
+/* attestation: ID=HOST:PORT. invite: a file, or NULL. Close it in any case. */
+enum err enrolment_open(struct enrolment *n, const char *attestation, const char *invite, struct why *w) MUST_CHECK;
+void enrolment_close(struct enrolment *n);
+/* A certificate for the key DIR/WORD.key, written to DIR/WORD.pem by rename. */
+enum err enrol(struct enrolment *n, enum cert_use use, const char *word, struct why *w) MUST_CHECK;
+
 /* --- commands --- */
 struct command {
 	const char *words, *arguments, *about, *more;
@@ -61,6 +75,7 @@ int man_page(const struct command *c, size_t n, const char *page);
 
 int run_dirs(struct words *w);
 int setup_role(struct words *w);
+int renew(struct words *w);
 int peer_add(struct words *w);
 int metrics_all(struct words *w);
 int status_all(struct words *w);

@@ -12,7 +12,6 @@
 #include "core/pem.h"
 #include "core/secret.h"
 #include "people/people.h"
-#include "proto/est.h"
 
 enum { ROOM = 700, SETTINGS = 8192 };
 
@@ -248,81 +247,6 @@ static enum err pki_make(struct setup *s, const char *staff, const char *file)
 
 /* --- everybody else: enrols over EST --- */
 
-struct enrolment {
-	struct asker *asker;
-	char address[300], provider[ID_MAX];
-	char basic[900];
-};
-
-static enum err est_call(struct setup *s, struct enrolment *n, const char *csr, STACK_OF(X509) **certs)
-{
-	struct request q = { .method = "POST", .address = n->address, .path = "/.well-known/est/simpleenroll", .peer_role = "attestation",
-		.peer_id = n->provider, .type = "application/pkcs10", .body = bytes_text(csr), .header = { n->basic } };
-	struct response r;
-	enum err e = asker_ask(n->asker, &q, &r);
-	json_t *o;
-
-	if (e)
-		return fail(&s->why, e, "attestation %s: %s", n->provider, r.why.text);
-	if (r.status == 200)
-		return est_certs_read(r.body, certs) ? fail(&s->why, ERR_FORMAT, "attestation %s answers no certificates", n->provider) : OK;
-	o = json_loadb((const char *)r.body.p, r.body.n, 0, NULL);
-	e = fail(&s->why, ERR_DENIED, "attestation %s refuses (%d): %s", n->provider, r.status, json_string_value(json_object_get(o, "why")));
-	json_decref(o);
-	return e;
-}
-
-static enum err enrol(struct setup *s, struct enrolment *n, enum cert_use use, const char *word)
-{
-	char name[32], path[ROOM], *csr = NULL;
-	struct party who = { "", "" };
-	EVP_PKEY *key = NULL;
-	uint8_t *der = NULL;
-	size_t len = 0;
-	STACK_OF(X509) *certs = NULL;
-	enum err e;
-
-	snprintf(who.role, sizeof(who.role), "%s", s->kind->role);
-	e = text_copy(who.id, sizeof(who.id), s->id);
-	snprintf(name, sizeof(name), "%s.key", word);
-	if (!e)
-		e = cert_make_key(in(s, name, path), &key, &s->why);
-	if (!e)
-		e = cert_request(key, &who, use, &der, &len);
-	csr = e ? NULL : b64_new(BYTES(der, len));
-	if (!e)
-		e = csr ? est_call(s, n, csr, &certs) : ERR_NOMEM;
-	snprintf(name, sizeof(name), "%s.pem", word);
-	if (!e && sk_X509_num(certs) < 2)
-		e = fail(&s->why, ERR_FORMAT, "attestation %s answers without its issuing CA", n->provider);
-	if (!e)
-		e = cert_save(in(s, name, path), (X509 *[]){ sk_X509_value(certs, 0), sk_X509_value(certs, 1) }, 2, &s->why);
-	sk_X509_pop_free(certs, X509_free);
-	OPENSSL_free(der);
-	EVP_PKEY_free(key);
-	free(csr);
-	return e;
-}
-
-static enum err basic_header(struct setup *s, const char *file, char *dst, size_t cap)
-{
-	char invite[128] = "", plain[ROLE_MAX + ID_MAX + 140], text[800];
-	FILE *f = fopen(file, "re");
-	enum err e;
-
-	if (!f)
-		return fail(&s->why, ERR_IO, "%s: %s; staff gets an invite by `usher ca invite %s %s`", file, strerror(errno), s->kind->role, s->id);
-	(void)!fgets(invite, sizeof(invite), f);
-	fclose(f);
-	invite[strcspn(invite, "\r\n")] = 0;
-	snprintf(plain, sizeof(plain), "%s/%s:%s", s->kind->role, s->id, invite);
-	e = b64_of(bytes_text(plain), text, sizeof(text));
-	snprintf(dst, cap, "Authorization: Basic %s", text);
-	secret_wipe(invite, sizeof(invite));
-	secret_wipe(plain, sizeof(plain));
-	return e;
-}
-
 static enum err copy_roots(struct setup *s, const char *from)
 {
 	STACK_OF(X509) *roots = NULL;
@@ -343,29 +267,29 @@ static enum err copy_roots(struct setup *s, const char *from)
 
 static enum err join(struct setup *s, const char *attestation, const char *roots, const char *invite)
 {
-	struct enrolment n = { 0 };
-	const char *eq = strchr(attestation, '=');
-	char path[ROOM];
-	enum err e;
+	static const struct {
+		enum cert_use use;
+		const char *word;
+	} keys[] = { { CERT_SIGN, "sign" }, { CERT_TLS, "tls" } }; /* the TLS certificate is last: it spends the invite */
+	struct enrolment n = { .dir = s->dir };
+	char name[32], path[ROOM];
+	enum err e = copy_roots(s, roots);
 
-	e = conf_resolve(eq + 1, n.address, sizeof(n.address), &s->why);
-	if (e)
-		return e;
-	snprintf(n.provider, sizeof(n.provider), "%.*s", (int)(eq - attestation), attestation);
-	e = copy_roots(s, roots);
+	snprintf(n.who.role, sizeof(n.who.role), "%s", s->kind->role);
 	if (!e)
-		e = basic_header(s, invite, n.basic, sizeof(n.basic));
-	if (e)
-		return e;
-	n.asker = asker_open_roots(in(s, "roots.pem", path));
-	if (!n.asker)
-		return ERR_IO;
-	if (s->kind->signs) /* the TLS certificate is last: it spends the invite */
-		e = enrol(s, &n, CERT_SIGN, "sign");
+		e = text_copy(n.who.id, sizeof(n.who.id), s->id);
 	if (!e)
-		e = enrol(s, &n, CERT_TLS, "tls");
-	asker_close(n.asker);
-	secret_wipe(&n, sizeof(n));
+		e = enrolment_open(&n, attestation, invite, &s->why);
+	for (int i = s->kind->signs ? 0 : 1; i < 2 && !e; i++) {
+		EVP_PKEY *key = NULL;
+
+		snprintf(name, sizeof(name), "%s.key", keys[i].word);
+		e = cert_make_key(in(s, name, path), &key, &s->why);
+		EVP_PKEY_free(key);
+		if (!e)
+			e = enrol(&n, keys[i].use, keys[i].word, &s->why);
+	}
+	enrolment_close(&n);
 	return e;
 }
 
