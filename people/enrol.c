@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/issue.h"
+#include "core/pem.h"
 #include "core/secret.h"
 #include "people/people.h"
 #include "proto/est.h"

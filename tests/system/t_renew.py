@@ -8,7 +8,8 @@ with World() as w:
     at = ("--attestation", "pki.example=127.0.0.1:@pki/run/ports#peers")
 
     def shown(dir, name):
-        out = subprocess.run(["openssl", "x509", "-in", f"{dir}/{name}.pem", "-noout", "-serial", "-enddate", "-pubkey"], cwd=w.dir, capture_output=True, text=True, check=True)
+        out = subprocess.run(["openssl", "x509", "-in", f"{dir}/{name}.pem", "-noout", "-serial", "-enddate", "-pubkey"],
+                             cwd=w.dir, capture_output=True, text=True, check=True)
         return re.search(r"serial=(\w+)", out.stdout)[1], re.search(r"notAfter=(.*)", out.stdout)[1], out.stdout[out.stdout.index("-----BEGIN"):]
 
     def clock(days):
