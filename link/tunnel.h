@@ -8,10 +8,9 @@
  */
 #include "core/loop.h"
 #include "core/tls.h"
+#include "link/head.h"
 
 enum {
-	TUNNEL_HEAD = 4096,      /* octets of a CONNECT head */
-	TUNNEL_TARGET = 300,     /* host:port */
 	TUNNEL_IDLE_S = 120,     /* without an octet either way */
 	TUNNEL_HEAD_S = 10,      /* for the head, and for a dial */
 	TUNNEL_QUEUE = 64 * 1024, /* octets waiting in one direction before the other side is no longer read */
@@ -19,14 +18,6 @@ enum {
 
 struct tunnel;
 struct tunnel_server;
-
-/* What the head said; views live as long as the tunnel. */
-struct tunnel_ask {
-	char target[TUNNEL_TARGET]; /* host:port, lower case */
-	char bearer[64];            /* Proxy-Authorization: Bearer, "" if absent */
-	char identity[24];          /* Usher-Identity: digits, "" if absent */
-	struct party peer;          /* role "" on a plain listener */
-};
 
 struct tunnel_events {
 	void (*asked)(struct tunnel *t, const struct tunnel_ask *ask, void *arg); /* answer now or later, once */
@@ -58,10 +49,5 @@ void tunnel_end(struct tunnel *t);
 /* The owner's note on a tunnel. */
 void tunnel_set(struct tunnel *t, void *note);
 void *tunnel_note(const struct tunnel *t);
-
-/* The head of a CONNECT request; exported for the fuzz target. ERR_AGAIN: more octets are needed. */
-enum err tunnel_head_read(struct bytes in, struct tunnel_ask *ask, size_t *used) MUST_CHECK;
-/* The status line and head of an answer; ERR_AGAIN as above. */
-enum err tunnel_answer_read(struct bytes in, int *status, size_t *used) MUST_CHECK;
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "link/tunnel.h"
+#include "link/head.h"
 #include "proto/digest.h"
 #include <stdlib.h>
 #include <string.h>

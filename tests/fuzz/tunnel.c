@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Heads of CONNECT and of its answers: the verdict on a prefix is "more" or the same as on the whole. */
-#include "link/tunnel.h"
+#include "link/head.h"
 #include <stdlib.h>
 #include <string.h>
 
