@@ -10,12 +10,13 @@
 #include <string.h>
 
 #include "auc/cache.h"
+#include "auc/cancel.h"
 #include "core/audit.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "proto/gmm.h"
 
-enum { RENEW_MS = 5000, PEERS = 1024, OWED = 256 };
+enum { RENEW_MS = 5000, PEERS = 1024 };
 
 /* What one network may still ask for; microseconds of clock_mono_us. */
 struct budget {
@@ -29,7 +30,7 @@ struct auc_server {
 	struct auc_cache *cache;
 	struct timer *renew;
 	struct budget budget[PEERS];
-	int paying, more; /* LocationCancels owed are being read; there may be new ones */
+	struct cancels cancels;
 };
 
 struct vectors_call {
@@ -426,79 +427,15 @@ static void purge_written(void *arg, enum err e)
 	call_end(c);
 }
 
-/* --- LocationCancel: owed in the row until the network answers, over restarts of both --- */
-
-struct owed {
-	struct auc_server *server;
-	char after[DIGITS_MAX];
-	int n;
-	struct {
-		char id[DIGITS_MAX], plmn[PLMN_TEXT];
-		int held; /* elsewhere by now */
-	} row[OWED];
-};
-
-static void owed_pay(struct auc_server *s);
-
-static enum err owed_row(const struct row *r, void *arg)
-{
-	struct owed *o = arg;
-
-	row_copy(r, 0, o->row[o->n].id, sizeof(o->row[o->n].id));
-	row_copy(r, 1, o->row[o->n].plmn, sizeof(o->row[o->n].plmn));
-	o->row[o->n++].held = *row_text(r, 2) != 0;
-	return OK;
-}
-
-static enum err owed_read(struct tx *tx, void *arg)
-{
-	struct owed *o = arg;
-
-	o->n = 0;
-	return tx_each(tx, o->server->conf.numbers->sql.cancels, WITH(B_TEXT("after", o->after), B_INT("most", OWED)), owed_row, o);
-}
-
-static void owed_send(void *arg, enum err e)
-{
-	struct owed *o = arg;
-	struct auc_server *s = o->server;
-
-	for (int i = 0; !e && i < o->n; i++) {
-		struct gsup cancel = { .type = GSUP_CANCEL_REQ, .cn_domain = 1, .cancel_type = o->row[i].held ? GSUP_CANCEL_UPDATE : GSUP_CANCEL_WITHDRAW };
-		struct gsup_link *l = gsup_find(s->gsup, "visited", o->row[i].plmn);
-
-		memcpy(cancel.imsi, o->row[i].id, sizeof(cancel.imsi));
-		if (!l || gsup_send(l, &cancel))
-			log_hop(LOG_DEBUG, "vectors", "id=%s peer=%s act=cancel why=\"no link\"", o->row[i].id, o->row[i].plmn);
-	}
-	if (!e && o->n == OWED) { /* the next ones */
-		memcpy(o->after, o->row[OWED - 1].id, sizeof(o->after));
-		store_run(s->conf.process->store, owed_read, o, owed_send);
-		return;
-	}
-	free(o);
-	s->paying = 0;
-	if (s->more)
-		owed_pay(s);
-}
-
-static void owed_pay(struct auc_server *s)
-{
-	struct owed *o = s->paying ? NULL : calloc(1, sizeof(*o));
-
-	s->more = s->paying; /* looked at again when this look is over */
-	if (!o)
-		return;
-	o->server = s;
-	s->paying = 1;
-	store_run(s->conf.process->store, owed_read, o, owed_send);
-}
+/* --- LocationCancel (auc/cancel.h) --- */
 
 /* The mark, and what a network still owes an answer to: its link may have been down, or what is behind it. */
 static void renew_timer(void *arg)
 {
-	auc_serve_renew(arg);
-	owed_pay(arg);
+	struct auc_server *s = arg;
+
+	auc_serve_renew(s);
+	cancels_pay(&s->cancels);
 }
 
 static void committed(void *arg)
@@ -507,7 +444,7 @@ static void committed(void *arg)
 
 	auc_cache_refresh(s->cache);
 	if (store_take_mark(s->conf.process->store, MARK_OWED))
-		owed_pay(s);
+		cancels_pay(&s->cancels);
 }
 
 static enum err cancelled_write(struct tx *tx, void *arg)
@@ -605,8 +542,10 @@ enum err auc_serve_open(const struct auc_serve *conf, struct auc_server **out, s
 	auc_saved(s->auc, mark);
 	s->renew = timer_every(p->loop, RENEW_MS, renew_timer, s);
 	store_on_commit(p->store, committed, s);
-	return gsup_listen(p->loop, &(struct gsup_listener){ .name = "gsup", .address = conf->address, .tls = p->tls, .may = may,
+	e = gsup_listen(p->loop, &(struct gsup_listener){ .name = "gsup", .address = conf->address, .tls = p->tls, .may = may,
 		.events = { .message = message }, .arg = s }, &s->gsup, w);
+	s->cancels = (struct cancels){ .numbers = conf->numbers, .store = p->store, .gsup = s->gsup };
+	return e;
 }
 
 void auc_serve_close(struct auc_server *s)
