@@ -29,17 +29,21 @@ with World() as w:
     def proves(until="verify"):
         w.equipment("--fleet", f"--until={until}", "fleet")
 
+    def other(was, id):
+        """The answer that was given stands in the DLUSIM service's books under another hash."""
+        with sqlite3.connect(w.path("dlusim/dlusim.db"), timeout=20) as db:
+            for table in ("verification", "errand"):
+                db.execute(f"UPDATE {table} SET id = ? WHERE id = ?", (id, was))
+
     # the same answer again: the same trigger; beside one that was given before it, it is a second one
     proves()
     assert counters() == [1]
     [(id, answer, trigger)] = w.sql("dlusim", "dlusim", "SELECT id, answer, trigger_der FROM verification")
     assert say("/v1/verify", answer) == (200, trigger)
-    with sqlite3.connect(w.path("dlusim/dlusim.db"), timeout=20) as db:
-        db.execute("UPDATE verification SET id = ?", ("0" * 64,))
+    other(id, "0" * 64)
     status, said = say("/v1/verify", answer)
     assert status == 409 and b"acme:000001 has answered this challenge otherwise before; begin with a new discover answer" in said, (status, said)
-    with sqlite3.connect(w.path("dlusim/dlusim.db"), timeout=20) as db:
-        db.execute("UPDATE verification SET id = ?", (id,))
+    other("0" * 64, id)
     assert say("/v1/verify", answer) == (200, trigger)
 
     # it proves itself anew, as after a power cut: a new challenge. Two packages a day, and no third
