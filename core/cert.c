@@ -152,7 +152,7 @@ static enum err time_check(X509 *c, struct cert_time t, const char *what, struct
 	time_t now = (time_t)t.now;
 
 	if (X509_cmp_time(X509_get0_notAfter(c), &now) != 1)
-		return fail(w, ERR_EXPIRED, "the certificate of %s has expired; renew it with `usher setup --renew`", what);
+		return fail(w, ERR_EXPIRED, "the certificate of %s has expired; its holder asks for another by `usher renew`", what);
 	if (!t.floor_only && X509_cmp_time(X509_get0_notBefore(c), &now) != -1)
 		return fail(w, ERR_EXPIRED, "the certificate of %s is not valid yet; check this machine's clock", what);
 	return OK;

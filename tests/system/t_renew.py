@@ -42,12 +42,16 @@ with World() as w:
         w.usher("renew", d, *at)
     restarted("pki")
     clock(171)
+    os.kill(w.pids("reg")[0], signal.SIGTERM)
+    ended = "registration 901-70 has expired; its holder asks for another by `usher renew`"
+    w.wait("it says why it does not start", lambda: ended in open(w.path("reg/run/log")).read())
     said = w.usher("renew", "reg", *at, code=1)
     assert "reg/tls.pem ended on " in said and "`usher ca invite registration 901-70` gives an --invite-file" in said, said
     with open(w.path("again"), "w") as f:
         f.write(w.usher("ca", "invite", "registration", "901-70"))
+    up = w.more().count("registration 901-70 is up")
     w.usher("renew", "reg", *at, "--invite-file", "again")
-    restarted("reg")
+    w.wait("it comes up by itself", lambda: w.more().count("registration 901-70 is up") > up, 20)
     assert "DOWN" not in w.usher("status")
     assert "this invite is not for registration 901-70, was used" in w.usher("renew", "reg", *at, "--invite-file", "again", code=1)
     w.usher("ca", "revoke", "registration", "901-70", "--use", "tls")
