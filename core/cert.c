@@ -290,6 +290,13 @@ static enum err path_find(X509 *leaf, STACK_OF(X509) *chain, STACK_OF(X509) *roo
 	return e;
 }
 
+int64_t cert_end(const X509 *c)
+{
+	struct tm t;
+
+	return ASN1_TIME_to_tm(X509_get0_notAfter(c), &t) == 1 ? timegm(&t) : 0;
+}
+
 enum err cert_verify(X509 *leaf, STACK_OF(X509) *chain, struct expect x, struct why *w)
 {
 	struct path path;

@@ -54,6 +54,9 @@ struct cert_time {
 /* Reads (role, id) of a leaf: exactly one urn:usher SAN URI, and the matching role usage. ERR_FORMAT otherwise. */
 enum err cert_party(X509 *leaf, struct party *out) MUST_CHECK;
 
+/* notAfter, seconds since 1970; 0: not a time. */
+int64_t cert_end(const X509 *c);
+
 /* Whom a verifier expects, and what it goes by: the roots that it holds (borrowed), and its time. */
 struct expect {
 	const char *role, *id; /* NULL: any */

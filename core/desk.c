@@ -89,6 +89,8 @@ void desk_metrics(struct ask *a, void *arg)
 	}
 	wr_printf(&w, "# HELP usher_commits_total Groups of transactions on disk.\n# TYPE usher_commits_total counter\nusher_commits_total %llu\n",
 		(unsigned long long)store_commits(d->conf.store));
+	wr_printf(&w, "# HELP usher_certificates_end_seconds When the first of its own certificates ends (seconds since 1970).\n"
+		"# TYPE usher_certificates_end_seconds gauge\nusher_certificates_end_seconds %lld\n", (long long)d->conf.certificates_end);
 	cpu_write(d, &w);
 	ask_reply(a, 200, "text/plain; version=0.0.4", wr_view(&w));
 	free(text);
@@ -120,8 +122,8 @@ static enum err status_read(struct tx *tx, void *arg)
 	enum err e = tx_outbox_status(tx, &waiting, &oldest);
 
 	json_decref(r->answer);
-	r->answer = json_pack("{s:s, s:s, s:s, s:I, s:{s:I, s:I, s:s}}", "role", c->role, "id", c->id, "version", USHER_VERSION,
-		"up_s", (json_int_t)(clock_now() - r->desk->started), "outbox", "waiting", (json_int_t)waiting,
+	r->answer = json_pack("{s:s, s:s, s:s, s:I, s:I, s:{s:I, s:I, s:s}}", "role", c->role, "id", c->id, "version", USHER_VERSION,
+		"up_s", (json_int_t)(clock_now() - r->desk->started), "certificates_end", (json_int_t)c->certificates_end, "outbox", "waiting", (json_int_t)waiting,
 		"oldest_s", (json_int_t)oldest, "last_failure", r->last_failure.text);
 	if (!e && c->status)
 		e = c->status(tx, r->answer, c->arg);

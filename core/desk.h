@@ -26,6 +26,7 @@ struct desk_conf {
 	void *arg;
 	struct store *store;
 	struct outbox *outbox;                    /* may be NULL */
+	int64_t certificates_end;                 /* seconds since 1970, or 0 */
 };
 enum err desk_open(const struct desk_conf *c, struct desk **out) MUST_CHECK;
 void desk_close(struct desk *d);

@@ -51,7 +51,9 @@ static void man_metrics(const struct role *r)
 		man_text(m->help, stdout);
 		putchar('\n');
 	}
-	printf(".TP\n.B usher_commits_total\nGroups of transactions on disk.\n.TP\n.B usher_%s_cpu_microseconds_total\nCPU time of this process.\n"
+	printf(".TP\n.B usher_commits_total\nGroups of transactions on disk.\n.TP\n.B usher_certificates_end_seconds\n"
+		"When the first of its own certificates ends (seconds since 1970); see usher renew.\n"
+		".TP\n.B usher_%s_cpu_microseconds_total\nCPU time of this process.\n"
 		".TP\n.B usher_%s_step_cpu_microseconds_total{step=...}\nCPU time by step.\n", r->name, r->name);
 }
 
@@ -222,10 +224,14 @@ struct expect process_expects(const struct process *p, const char *id)
 static enum err check_self(X509 *c, STACK_OF(X509) *chain, struct process *p, enum cert_use use, struct why *w)
 {
 	struct expect x = process_expects(p, p->id);
+	enum err e;
 
 	x.role = p->role;
 	x.use = use;
-	return cert_verify(c, chain, x, w);
+	e = cert_verify(c, chain, x, w);
+	if (!e && (!p->certificates_end || cert_end(c) < p->certificates_end))
+		p->certificates_end = cert_end(c);
+	return e;
 }
 
 static enum err open_signer(struct process *p, struct why *w)
@@ -323,7 +329,8 @@ static enum err open_services(struct process *p, const struct role *r, struct wh
 	if (!e)
 		e = outbox_open(p->loop, p->store, p->http, p->peers, &p->outbox);
 	if (!e)
-		e = desk_open(&(struct desk_conf){ p->role, p->id, r->metrics, r->kinds, r->aliases, r->status, p, p->store, p->outbox }, &p->desk);
+		e = desk_open(&(struct desk_conf){ p->role, p->id, r->metrics, r->kinds, r->aliases, r->status, p, p->store, p->outbox,
+			p->certificates_end }, &p->desk);
 	return e;
 }
 

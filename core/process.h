@@ -31,6 +31,7 @@ struct process {
 	struct outbox *outbox;
 	struct kek *kek;
 	X509 *sign_cert, *sign_issuer; /* NULL if the role does not sign */
+	int64_t certificates_end;     /* when the first of its own certificates ends */
 	EVP_PKEY *sign_key;
 	void *conf, *as_read;         /* the role's config record, which start() may complete; what stood in the file */
 	void *own;                    /* what start() made */

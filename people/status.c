@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "core/clock.h"
 #include "people/people.h"
 
 /* How long the numbers of a pool will last. */
@@ -15,6 +17,19 @@ static void forecast(json_t *f)
 	if (json_is_integer(days))
 		printf(", for %lld days at the rate of the last %lld (%lld went)", (long long)json_integer_value(days),
 			(long long)json_integer_value(json_object_get(f, "in_days")), (long long)json_integer_value(json_object_get(f, "issued")));
+}
+
+/* Soon enough for whoever reads it once a week. */
+static void certificates(int64_t end)
+{
+	enum { SOON = 21 * 86400 };
+	char day[16] = "";
+	struct tm t;
+
+	if (!end || end - clock_now() > SOON)
+		return;
+	strftime(day, sizeof(day), "%Y-%m-%d", gmtime_r(&(time_t){ (time_t)end }, &t));
+	printf("; ATTENTION: a certificate of its own ends on %s: `usher renew` and a restart before that", day);
 }
 
 static void line(const struct peer *p, json_t *o)
@@ -37,6 +52,7 @@ static void line(const struct peer *p, json_t *o)
 	forecast(json_object_get(o, "forecast"));
 	key = json_string_value(json_object_get(o, "attention"));
 	printf("%s%s", key ? "; " : "", key ? key : "");
+	certificates(json_integer_value(json_object_get(o, "certificates_end")));
 	printf("%s%s\n", last && *last ? "; last failure: " : "", last ? last : "");
 }
 

@@ -27,7 +27,12 @@ with World() as w:
     w.start("pki", "reg")
     folders = {"pki": ("tls",), "alice": ("tls",), "reg": ("sign", "tls")}
     before = {(d, n): shown(d, n) for d, names in folders.items() for n in names}
+    soon = "ATTENTION: a certificate of its own ends on "
+    assert soon not in w.usher("status")
     clock(80)
+    said = w.usher("status")
+    assert said.count(soon) == 2, said
+    assert re.search(r"^usher_certificates_end_seconds \d{10}$", w.usher("metrics", "registration", "901-70"), re.M)
     for d in folders:
         assert "has certificates until " in w.usher("renew", d, *at), d
     for (d, n), (serial, end, key) in before.items():
@@ -35,6 +40,7 @@ with World() as w:
         assert now[0] != serial and now[1] != end and now[2] == key, (d, n, now)
     for d in ("pki", "reg"):
         restarted(d)
+    assert soon not in w.usher("status")
     # beyond the first certificates' end all of them serve and ask; one that was not renewed again has ended, and says what helps
     clock(100)
     assert "DOWN" not in w.usher("status")

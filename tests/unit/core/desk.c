@@ -47,7 +47,7 @@ static int world_make(void **state)
 	log_open("test", LOG_ERROR);
 	return loop_new(&w->loop) || store_open(w->loop, NULL, NULL, 1, &w->store, &why) || http_open(w->loop, NULL, "x", &w->http)
 		|| outbox_open(w->loop, w->store, w->http, NULL, &w->outbox)
-		|| desk_open(&(struct desk_conf){ "hss", "001-01", metrics, kinds, kinds, status, w, w->store, w->outbox }, &w->desk)
+		|| desk_open(&(struct desk_conf){ "hss", "001-01", metrics, kinds, kinds, status, w, w->store, w->outbox, 0 }, &w->desk)
 		|| server_open(w->loop, &(struct server_conf){ "x", "127.0.0.1:0", NULL, routes, NULL, w }, &w->server, &why) || store_run_now(w->store, entry, NULL);
 }
 
@@ -156,7 +156,7 @@ static void too_many_metrics(void **state)
 	(void)state;
 	for (int i = 0; i < 65; i++)
 		many[i] = (struct metric){ "x", "y", 0 };
-	assert_int_equal(desk_open(&(struct desk_conf){ "hss", "001-01", many, kinds, kinds, NULL, NULL, NULL, NULL }, &d), ERR_LIMIT);
+	assert_int_equal(desk_open(&(struct desk_conf){ "hss", "001-01", many, kinds, kinds, NULL, NULL, NULL, NULL, 0 }, &d), ERR_LIMIT);
 }
 
 int main(void)
