@@ -44,7 +44,8 @@ extern const struct errand_rule subscribe_rules[];
 extern const char *const subscribe_settled[];
 enum err subscribe_refused(struct tx *tx, const struct errand *e);
 
-/* verify.c: step 5 */
+/* challenge.c, verify.c: step 5 */
+void challenge_ask(struct ask *a, struct process *p); /* a discover answer came */
 void verify_ask(struct ask *a, void *process);      /* POST /v1/verify */
 extern const struct errand_rule verify_rules[];
 extern const char *const verify_settled[];
