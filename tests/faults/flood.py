@@ -46,6 +46,8 @@ with World() as w:
             answers.append(n.hear((0x10, 0x05, 0x0d, 0x0e)))
         causes = [dict(elements).get(2) for kind, elements in answers if kind in (0x05, 0x0d)]
         assert len(causes) >= 3 and set(causes) == {b"\x16"}, answers
+        given = [n.vectors("901700000000003") for _ in range(4)] # vectors have a bucket of their own
+        assert isinstance(given[0], list) and given.count(22) >= 2, given
     told = lambda eq, text: any(text in e["text"] for e in w.journey(eq))
     fleet = w.power_on("--fleet", "--until=operate", "fleet", log=open(w.path("equipment.log"), "w"))
     try:
