@@ -41,12 +41,11 @@ static void context_end(struct ms *m)
 	m->pdp = 0;
 }
 
-/* Procedure, context and identity; nobody is told. */
-static void registration_end(struct ms *m)
+/* Context and identity; nobody is told. */
+static void identity_end(struct ms *m)
 {
 	struct place at = visitors_where(m->visited->visitors, m->id);
 
-	procedure_end(m);
 	context_end(m);
 	visitors_forget(m->visited->visitors, m);
 	if (at.ms == m)
@@ -54,6 +53,12 @@ static void registration_end(struct ms *m)
 	cell_known(m, "");
 	m->attached = 0;
 	m->apns = 0;
+}
+
+static void registration_end(struct ms *m)
+{
+	procedure_end(m);
+	identity_end(m);
 }
 
 void attach_moved(struct ms *m)
@@ -383,16 +388,17 @@ static void profile_came(struct ms *m, const struct gsup *g)
 	answer_home(m, g);
 }
 
-/* The home side throws it off: the equipment hears it until it says so (T3322). */
+/* The home side throws it off: the equipment hears it before its connections end (TS 23.060 6.6.2.2), and until it says so (T3322). */
 static void thrown_off(struct ms *m, const struct gsup *g, uint8_t cause)
 {
 	struct nas out = { .type = GMM_DETACH_REQUEST, .detach_type = DETACH_IMSI_NET, .cause = cause };
 
 	answer_home(m, g);
 	log_hop(LOG_INFO, "attach", "id=%s act=cancelled", m->id);
-	registration_end(m);
+	procedure_end(m);
 	m->state = MS_DETACHING;
 	cell_say(m, &out, 1);
+	identity_end(m);
 }
 
 static void cancelled(struct ms *m, const struct gsup *g)
