@@ -17,7 +17,8 @@ with World() as w:
     os.kill(dlusim, signal.SIGSTOP)  # the challenge is asked for, and does not come
     try:
         p = w.power_on("--fleet", "--until=operate", "fleet")
-        w.wait("it asks for a challenge", lambda: at("is to go to DLUSIM service"), 30)
+        way = f"target=127.0.0.1:{w.port('dlusim', 'equipment')} act=open"
+        w.wait("it asks for a challenge", lambda: at("is to go to DLUSIM service") and way in open(w.path("reg/run/log")).read(), 30)
         w.usher("pimsi", "block", pimsi)
         w.wait("it is detached", lambda: at("was detached"), 20)
         os.kill(dlusim, signal.SIGCONT)
