@@ -9,6 +9,13 @@
 #include "auc/number.h"
 #include "link/gsup.h"
 
+/* Items of the configuration of whoever serves vectors. */
+#define AUC_RATES(type_) \
+	{ "vectors_rate", CONF_INT, CONF_AT(type_, vectors_rate), 1, 1000000, "10000", \
+		"vectors, and as many changes of place, that one network may ask for in a second", 0, NULL, 0 }, \
+	{ "resyncs_rate", CONF_INT, CONF_AT(type_, resyncs_rate), 1, 1000000, "100", \
+		"resynchronisations that one network may ask for in a second", 0, NULL, 0 }
+
 struct auc_serve {
 	struct process *process;
 	const char *address;          /* of the listener `gsup` */

@@ -290,11 +290,21 @@ static enum err path_find(X509 *leaf, STACK_OF(X509) *chain, STACK_OF(X509) *roo
 	return e;
 }
 
+int cert_seconds(const ASN1_TIME *t, int64_t *out)
+{
+	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+	int days = 0, seconds = 0, ok = t && epoch && ASN1_TIME_diff(&days, &seconds, epoch, t) == 1;
+
+	ASN1_TIME_free(epoch);
+	*out = (int64_t)days * 86400 + seconds;
+	return ok;
+}
+
 int64_t cert_end(const X509 *c)
 {
-	struct tm t;
+	int64_t end;
 
-	return ASN1_TIME_to_tm(X509_get0_notAfter(c), &t) == 1 ? timegm(&t) : 0;
+	return cert_seconds(X509_get0_notAfter(c), &end) ? end : 0;
 }
 
 enum err cert_verify(X509 *leaf, STACK_OF(X509) *chain, struct expect x, struct why *w)
@@ -371,6 +381,15 @@ X509 *cert_decode(struct bytes der)
 	memcpy(decoded.at[i].hash, hash, sizeof(hash));
 	pthread_mutex_unlock(&decoded.lock);
 	return c;
+}
+
+enum err cert_key_hash(EVP_PKEY *key, uint8_t out[32])
+{
+	uint8_t *der = NULL;
+	int n = i2d_PUBKEY(key, &der), ok = n > 0 && EVP_Digest(der, (size_t)n, out, NULL, EVP_sha256(), NULL) == 1;
+
+	OPENSSL_free(der);
+	return ok ? OK : ERR_CRYPTO;
 }
 
 enum err cert_hash(X509 *c, uint8_t out[32])

@@ -54,6 +54,8 @@ struct cert_time {
 /* Reads (role, id) of a leaf: exactly one urn:usher SAN URI, and the matching role usage. ERR_FORMAT otherwise. */
 enum err cert_party(X509 *leaf, struct party *out) MUST_CHECK;
 
+/* 1: *out is t in seconds since 1970. */
+int cert_seconds(const ASN1_TIME *t, int64_t *out);
 /* notAfter, seconds since 1970; 0: not a time. */
 int64_t cert_end(const X509 *c);
 
@@ -82,6 +84,8 @@ X509 *cert_decode(struct bytes der);
 
 /* SHA-256 over the DER of the whole certificate. */
 enum err cert_hash(X509 *c, uint8_t out[32]) MUST_CHECK;
+/* SHA-256 of the public key, as a SubjectPublicKeyInfo. */
+enum err cert_key_hash(EVP_PKEY *key, uint8_t out[32]) MUST_CHECK;
 
 /* What a PKCS#10 asks for; verifies its signature (possession) and that its key is P-256. Caller frees key. */
 enum err cert_request_read(struct bytes der, struct party *who, enum cert_use *use, EVP_PKEY **key, struct why *w) MUST_CHECK;

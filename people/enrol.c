@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -13,35 +12,44 @@
 #include "core/secret.h"
 #include "people/people.h"
 #include "proto/est.h"
+#include "proto/json.h"
 
 enum { ROOM = 700 };
 
-static enum err est_call(struct enrolment *n, const char *csr, STACK_OF(X509) **certs, struct why *w)
+enum err certificates_fetch(struct asker *a, struct request q, const char *csr, const char *file, struct why *w)
 {
-	struct request q = { .method = "POST", .address = n->address, .path = *n->basic ? "/.well-known/est/simpleenroll" : "/.well-known/est/simplereenroll",
-		.peer_role = "attestation", .peer_id = n->provider, .type = "application/pkcs10", .body = bytes_text(csr),
-		.header = { *n->basic ? n->basic : NULL } };
 	struct response r;
-	enum err e = asker_ask(n->asker, &q, &r);
-	json_t *o;
+	STACK_OF(X509) *certs = NULL;
+	char why[320];
+	enum err e;
 
+	q.method = "POST";
+	q.type = "application/pkcs10";
+	q.peer_role = "attestation";
+	q.body = bytes_text(csr);
+	e = asker_ask(a, &q, &r);
 	if (e)
-		return fail(w, e, "attestation %s: %s", n->provider, r.why.text);
-	if (r.status == 200)
-		return est_certs_read(r.body, certs) ? fail(w, ERR_FORMAT, "attestation %s answers no certificates", n->provider) : OK;
-	o = json_loadb((const char *)r.body.p, r.body.n, 0, NULL);
-	e = fail(w, ERR_DENIED, "attestation %s refuses (%d): %s", n->provider, r.status, json_string_value(json_object_get(o, "why")));
-	json_decref(o);
+		return fail(w, e, "attestation %s: %s", q.peer_id, r.why.text);
+	if (r.status != 200) {
+		json_why(r.body, why, sizeof(why));
+		return fail(w, ERR_DENIED, "attestation %s refuses (%d): %s", q.peer_id, r.status, why);
+	}
+	if (est_certs_read(r.body, &certs) || sk_X509_num(certs) < 2)
+		e = fail(w, ERR_FORMAT, "attestation %s answers no certificate with its issuing CA", q.peer_id);
+	else
+		e = cert_save(file, (X509 *[]){ sk_X509_value(certs, 0), sk_X509_value(certs, 1) }, 2, w);
+	sk_X509_pop_free(certs, X509_free);
 	return e;
 }
 
 enum err enrol(struct enrolment *n, enum cert_use use, const char *word, struct why *w)
 {
+	const struct request q = { .address = n->address, .peer_id = n->provider, .header = { *n->basic ? n->basic : NULL },
+		.path = *n->basic ? "/.well-known/est/simpleenroll" : "/.well-known/est/simplereenroll" };
 	char path[ROOM], *csr = NULL;
 	EVP_PKEY *key = NULL;
 	uint8_t *der = NULL;
 	size_t len = 0;
-	STACK_OF(X509) *certs = NULL;
 	enum err e;
 
 	snprintf(path, sizeof(path), "%s/%s.key", n->dir, word);
@@ -49,14 +57,9 @@ enum err enrol(struct enrolment *n, enum cert_use use, const char *word, struct 
 	if (!e)
 		e = cert_request(key, &n->who, use, &der, &len);
 	csr = e ? NULL : b64_new(BYTES(der, len));
-	if (!e)
-		e = csr ? est_call(n, csr, &certs, w) : ERR_NOMEM;
-	if (!e && sk_X509_num(certs) < 2)
-		e = fail(w, ERR_FORMAT, "attestation %s answers without its issuing CA", n->provider);
 	snprintf(path, sizeof(path), "%s/%s.pem", n->dir, word);
 	if (!e)
-		e = cert_save(path, (X509 *[]){ sk_X509_value(certs, 0), sk_X509_value(certs, 1) }, 2, w);
-	sk_X509_pop_free(certs, X509_free);
+		e = csr ? certificates_fetch(n->asker, q, csr, path, w) : ERR_NOMEM;
 	OPENSSL_free(der);
 	EVP_PKEY_free(key);
 	free(csr);
@@ -106,38 +109,32 @@ void enrolment_close(struct enrolment *n)
 
 /* --- usher renew --- */
 
-/* Who the folder is, and the day on which its TLS certificate ends; 1 if that is over. */
-static enum err holder(struct enrolment *n, char day[16], int *over, struct why *w)
+/* Who the folder is, and when its TLS certificate ends. */
+static enum err holder(struct enrolment *n, int64_t *end, struct why *w)
 {
 	STACK_OF(X509) *chain = NULL;
 	X509 *own = NULL;
 	char path[ROOM];
-	struct tm end = { 0 };
-	time_t now = (time_t)clock_now();
 	enum err e;
 
 	snprintf(path, sizeof(path), "%s/tls.pem", n->dir);
 	e = cert_load(path, &own, &chain, w);
 	if (!e && cert_party(own, &n->who))
 		e = fail(w, ERR_FORMAT, "%s: it names no party; `usher setup` makes such a folder", path);
-	if (!e) {
-		*over = X509_cmp_time(X509_get0_notAfter(own), &now) != 1;
-		ASN1_TIME_to_tm(X509_get0_notAfter(own), &end);
-		strftime(day, 16, "%Y-%m-%d", &end);
-	}
+	*end = e ? 0 : cert_end(own);
 	X509_free(own);
 	sk_X509_pop_free(chain, X509_free);
 	return e;
 }
 
-static enum err renewed(struct enrolment *n, const char *attestation, const char *invite, char day[16], struct why *w)
+static enum err renewed(struct enrolment *n, const char *attestation, const char *invite, int64_t *end, struct why *w)
 {
-	char sign[ROOM];
-	int over = 0;
-	enum err e = holder(n, day, &over, w);
+	char sign[ROOM], at[32];
+	enum err e = holder(n, end, w);
 
-	if (!e && over && !invite)
-		return fail(w, ERR_EXPIRED, "%s/tls.pem ended on %s and proves nothing any more; `usher ca invite %s %s` gives an --invite-file", n->dir, day,
+	clock_text(*end, at, sizeof(at));
+	if (!e && *end <= clock_now() && !invite)
+		return fail(w, ERR_EXPIRED, "%s/tls.pem ended on %.10s and proves nothing any more; `usher ca invite %s %s` gives an --invite-file", n->dir, at,
 			n->who.role, n->who.id);
 	if (!e)
 		e = enrolment_open(n, attestation, invite, w);
@@ -146,7 +143,7 @@ static enum err renewed(struct enrolment *n, const char *attestation, const char
 		e = enrol(n, CERT_SIGN, "sign", w);
 	if (!e)
 		e = enrol(n, CERT_TLS, "tls", w); /* last: it spends the invite */
-	return e ? e : holder(n, day, &over, w);
+	return e ? e : holder(n, end, w);
 }
 
 int renew(struct words *words)
@@ -154,7 +151,8 @@ int renew(struct words *words)
 	const char *attestation = words_option(words, "attestation"), *invite = words_option(words, "invite-file");
 	struct enrolment n = { 0 };
 	struct why w = { "" };
-	char day[16] = "";
+	char day[32];
+	int64_t end = 0;
 	enum err e;
 
 	if (!words_left(words, 1, "renew DIR --attestation ID=HOST:PORT [--invite-file FILE]"))
@@ -162,7 +160,9 @@ int renew(struct words *words)
 	if (!attestation || !strchr(attestation, '='))
 		return sorry("needed: --attestation ID=HOST:PORT"), USAGE;
 	n.dir = words->v[0];
-	e = renewed(&n, attestation, invite, day, &w);
+	e = renewed(&n, attestation, invite, &end, &w);
+	clock_text(end, day, sizeof(day));
+	day[10] = 0; /* the day is enough */
 	if (e)
 		sorry("%s", w.text[0] ? w.text : err_text(e));
 	else

@@ -12,7 +12,6 @@
 
 #include "core/pem.h"
 #include "people/people.h"
-#include "proto/est.h"
 #include "proto/json.h"
 
 enum { ROOM = PROGRAM_ROOM, OUT = 8192, FLEET_MAX = 100000, BATCH = 100, BIND = BATCH / 4 /* an equipment has at most 4 PIMSIs */, NAME = 96 };
@@ -174,26 +173,10 @@ static void id_of(const char *name, char id[NAME])
 
 static int est(struct fleet *f, const char *csr, const char *path)
 {
-	struct request q = { .method = "POST", .address = f->peer->address, .path = "/.well-known/est/simpleenroll", .peer_role = "attestation",
-		.peer_id = f->peer->party.id, .type = "application/pkcs10", .body = bytes_text(csr) };
-	struct response r;
-	STACK_OF(X509) *certs = NULL;
+	const struct request q = { .address = f->peer->address, .peer_id = f->peer->party.id, .path = "/.well-known/est/simpleenroll" };
 	struct why w = { "" };
-	char why[320];
-	enum err e = asker_ask(f->asker, &q, &r);
 
-	if (e)
-		return sorry("attestation %s: %s", f->peer->party.id, r.why.text);
-	if (r.status != 200) {
-		json_why(r.body, why, sizeof(why));
-		return sorry("attestation %s refuses (%d): %s", f->peer->party.id, r.status, why);
-	}
-	if (est_certs_read(r.body, &certs) || sk_X509_num(certs) < 2)
-		e = fail(&w, ERR_FORMAT, "attestation %s answers no certificates", f->peer->party.id);
-	if (!e)
-		e = cert_save(path, (X509 *[]){ sk_X509_value(certs, 0), sk_X509_value(certs, 1) }, 2, &w);
-	sk_X509_pop_free(certs, X509_free);
-	return e ? sorry("%s", w.text) : DONE;
+	return certificates_fetch(f->asker, q, csr, path, &w) ? sorry("%s", w.text) : DONE;
 }
 
 static int enrol_one(struct fleet *f, const char *dir, const char *id, const char *roots)

@@ -62,6 +62,8 @@ struct enrolment {
 /* attestation: ID=HOST:PORT. invite: a file, or NULL. Close it in any case. */
 enum err enrolment_open(struct enrolment *n, const char *attestation, const char *invite, struct why *w) MUST_CHECK;
 void enrolment_close(struct enrolment *n);
+/* The certificate for a PKCS#10 (base64), and its issuing CA's, written to file by rename. q says where: address, peer_id, path, header. */
+enum err certificates_fetch(struct asker *a, struct request q, const char *csr, const char *file, struct why *w) MUST_CHECK;
 /* A certificate for the key DIR/WORD.key, written to DIR/WORD.pem by rename. */
 enum err enrol(struct enrolment *n, enum cert_use use, const char *word, struct why *w) MUST_CHECK;
 

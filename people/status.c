@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/clock.h"
 #include "people/people.h"
@@ -23,13 +22,12 @@ static void forecast(json_t *f)
 static void certificates(int64_t end)
 {
 	enum { SOON = 21 * 86400 };
-	char day[16] = "";
-	struct tm t;
+	char at[32];
 
 	if (!end || end - clock_now() > SOON)
 		return;
-	strftime(day, sizeof(day), "%Y-%m-%d", gmtime_r(&(time_t){ (time_t)end }, &t));
-	printf("; ATTENTION: a certificate of its own ends on %s: `usher renew` and a restart before that", day);
+	clock_text(end, at, sizeof(at));
+	printf("; ATTENTION: a certificate of its own ends on %.10s: `usher renew` and a restart before that", at);
 }
 
 static void line(const struct peer *p, json_t *o)

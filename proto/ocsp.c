@@ -167,16 +167,6 @@ enum err ocsp_error_write(int status, uint8_t **der, size_t *len)
 
 /* --- checking --- */
 
-static int time_of(const ASN1_TIME *t, int64_t *out)
-{
-	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
-	int days = 0, seconds = 0, ok = t && epoch && ASN1_TIME_diff(&days, &seconds, epoch, t) == 1;
-
-	ASN1_TIME_free(epoch);
-	*out = (int64_t)days * 86400 + seconds;
-	return ok;
-}
-
 static enum err nonce_check(OCSP_BASICRESP *b, const uint8_t nonce[OCSP_NONCE], struct why *w)
 {
 	int at = OCSP_BASICRESP_get_ext_by_NID(b, NID_id_pkix_OCSP_Nonce, -1);
@@ -217,14 +207,14 @@ static enum err one_check(OCSP_BASICRESP *b, X509 *cert, X509 *issuer, int64_t p
 	OCSP_CERTID_free(id);
 	if (!ok)
 		return fail(w, ERR_MISSING, "the OCSP answer says nothing about the certificate asked for");
-	if (!time_of(from, &a) || !time_of(until, &z))
+	if (!cert_seconds(from, &a) || !cert_seconds(until, &z))
 		return fail(w, ERR_FORMAT, "the OCSP answer has no this- and nextUpdate");
 	if (a > produced || z < produced)
 		return fail(w, ERR_EXPIRED, "the OCSP answer was produced outside its own this- and nextUpdate");
 	memset(s, 0, sizeof(*s));
 	s->reason = reason;
 	s->state = wire == V_OCSP_CERTSTATUS_GOOD ? OCSP_GOOD : wire == V_OCSP_CERTSTATUS_REVOKED ? OCSP_REVOKED : OCSP_UNKNOWN;
-	if (s->state == OCSP_REVOKED && !time_of(revoked, &s->revoked_at))
+	if (s->state == OCSP_REVOKED && !cert_seconds(revoked, &s->revoked_at))
 		s->revoked_at = 0;
 	return OK;
 }
@@ -234,7 +224,7 @@ static enum err basic_check(OCSP_BASICRESP *b, struct ocsp_question q, struct ce
 {
 	enum err e = nonce_check(b, q.nonce, w);
 
-	if (!e && !time_of(OCSP_resp_get0_produced_at(b), produced))
+	if (!e && !cert_seconds(OCSP_resp_get0_produced_at(b), produced))
 		e = fail(w, ERR_FORMAT, "the OCSP answer has no producedAt");
 	if (!e && (*produced < time.now - SKEW_S || (!time.floor_only && *produced > time.now + SKEW_S)))
 		e = fail(w, ERR_EXPIRED, "the OCSP answer was not produced now; check this machine's clock");

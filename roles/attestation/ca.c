@@ -100,11 +100,10 @@ static enum err serial_text(X509 *c, char dst[OCSP_SERIAL_HEX])
 /* SHA-256 of the public key. */
 static enum err key_text(EVP_PKEY *key, char dst[65])
 {
-	uint8_t hash[32], *der = NULL;
-	int n = i2d_PUBKEY(key, &der), ok = n > 0 && EVP_Digest(der, (size_t)n, hash, NULL, EVP_sha256(), NULL) == 1;
+	uint8_t hash[32];
+	enum err e = cert_key_hash(key, hash);
 
-	OPENSSL_free(der);
-	return ok ? hex_of(BYTES_OF(hash), dst, 65) : ERR_CRYPTO;
+	return e ? e : hex_of(BYTES_OF(hash), dst, 65);
 }
 
 static enum err row_write(struct tx *tx, X509 *c, enum ca ca, const struct party *who, enum cert_use use, int64_t until)

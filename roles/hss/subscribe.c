@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /* Step 1: the DLUSIM service has claimed an equipment; an IMSI and its key are made ready for it. */
-#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,11 +17,11 @@ struct booking {
 
 enum err subscribe_open(struct hss *h, struct why *w)
 {
-	uint8_t *der = NULL, md[32];
-	int n = i2d_PUBKEY(h->signer.key, &der), ok = n > 0 && EVP_Digest(der, (size_t)n, md, NULL, EVP_sha256(), NULL) == 1;
+	uint8_t hash[32];
 
-	OPENSSL_free(der);
-	return ok ? hex_of(BYTES_OF(md), h->signer_hash, sizeof(h->signer_hash)) : fail(w, ERR_CRYPTO, "sign.key cannot be encoded");
+	if (cert_key_hash(h->signer.key, hash))
+		return fail(w, ERR_CRYPTO, "sign.key cannot be encoded");
+	return hex_of(BYTES_OF(hash), h->signer_hash, sizeof(h->signer_hash));
 }
 
 void subscribe_signer(struct ask *a, void *process)

@@ -30,10 +30,7 @@ const struct conf_item conf_schema[] = {
 		"the gateway's tunnels at a time; one network gets no more of them than it leaves free", 0, NULL, 0 },
 	{ "grace", CONF_SECONDS, CONF_AT(struct conf, grace), 0, 31536000, "72h",
 		"from the receipt to a PIMSI's retirement (at least 2h, twice an equipment's longest trial)", 0, NULL, 0 },
-	{ "vectors_rate", CONF_INT, CONF_AT(struct conf, vectors_rate), 1, 1000000, "10000",
-		"vectors, and as many changes of place, that one network may ask for in a second", 0, NULL, 0 },
-	{ "resyncs_rate", CONF_INT, CONF_AT(struct conf, resyncs_rate), 1, 1000000, "100",
-		"resynchronisations that one network may ask for in a second", 0, NULL, 0 },
+	AUC_RATES(struct conf),
 	CONF_END,
 };
 

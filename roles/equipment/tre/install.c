@@ -13,15 +13,6 @@ enum { GOOD_S = 300 }; /* as long as an answer is fresh (ocsp_answer_check): tho
 
 static const char *const roles[BY_COUNT] = { [BY_PACKAGE] = "hss", [BY_DLUSIM] = "dlusim", [BY_REGISTRATION] = "registration" };
 
-static enum err spki_hash(EVP_PKEY *key, uint8_t out[32])
-{
-	uint8_t *der = NULL;
-	int n = i2d_PUBKEY(key, &der), ok = n > 0 && EVP_Digest(der, (size_t)n, out, NULL, EVP_sha256(), NULL) == 1;
-
-	OPENSSL_free(der);
-	return ok ? OK : ERR_CRYPTO;
-}
-
 static enum err unpack(struct tre *t, struct bytes der, struct profile *p, struct cms_signed *by, struct why *w)
 {
 	const uint8_t *at = t->state.one_time.p;
@@ -34,10 +25,10 @@ static enum err unpack(struct tre *t, struct bytes der, struct profile *p, struc
 		e = cms_open(OBJECT_PROFILE, BYTES(content, n), time_expects(t, t->route->operator), p, by, w);
 	OPENSSL_clear_free(content, n);
 	if (!e)
-		e = spki_hash(key, one_time);
+		e = cert_key_hash(key, one_time);
 	EVP_PKEY_free(key);
 	if (!e)
-		e = spki_hash(X509_get0_pubkey(by->cert), signer);
+		e = cert_key_hash(X509_get0_pubkey(by->cert), signer);
 	if (!e && !bytes_same(signer, t->route->signer, 32))
 		e = fail(w, ERR_AUTH, "the package is signed by %s, but not by the key that our route names", by->party.id);
 	if (!e && (strcmp(p->operator, by->party.id) || strcmp(p->equipment, t->state.equipment) || !bytes_same(p->one_time, one_time, 32)
