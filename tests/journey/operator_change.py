@@ -19,6 +19,7 @@ with World() as w:
     p = run()
     try:
         w.wait("home", lambda: told("is operative: its receipt is acknowledged"), 40)
+        w.wait("DM hears of the first, before its bearer ends", lambda: w.sql("dm", "dm", "SELECT state FROM job") == [("active",)], 20)
         [(old, state)] = imsi("hss")
         assert state == "active"
         w.usher("owner", "claim", "fleet/labels.csv", "--dlusim", "dlusim.other.example=127.0.0.1:@dlusim2/run/ports#owner", "--roots", "pki/roots.pem",
